@@ -1,0 +1,1 @@
+"""Arrays of the local blocks: registers, their memory, exact sums, digests and random numbers."""

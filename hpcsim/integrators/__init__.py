@@ -1,0 +1,19 @@
+"""Time integration: schemes as stages of fused kernels, and the table of them."""
+
+from __future__ import annotations
+
+from hpcsim.registry import Registry
+
+INTEGRATORS = Registry(
+    "integrator",
+    {
+        "leapfrog": "hpcsim.integrators.leapfrog:leapfrog",
+        "kick_drift_kick": "hpcsim.integrators.leapfrog:kick_drift_kick",
+        "euler": "hpcsim.integrators.explicit:euler",
+        "ssprk3": "hpcsim.integrators.explicit:ssprk3",
+        "rk4": "hpcsim.integrators.explicit:rk4",
+        "lsrk54": "hpcsim.integrators.explicit:lsrk54",
+        "bs32": "hpcsim.integrators.explicit:bs32",
+        "exponential_euler": "hpcsim.integrators.exponential:exponential_euler",
+    },
+)

@@ -1,0 +1,233 @@
+"""What a time integrator is to the rest of the code: stages of sweeps over registers.
+
+A scheme says, for one time step, which assignments are carried out at every site and in which order. Right-hand side
+and update sit in the same assignment, so a stage is one pass over memory. Which ghosts a stage needs follows from the
+offsets it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcsim.errors import FormulaError
+from hpcsim.kernels.loopnest import Assignment
+from hpcsim.lattice.domain import Domain
+from hpcsim.symbolic.discretize import Discretizer, Location, rate_register
+from hpcsim.symbolic.expr import Access, Expr, FieldValue, Rate, Symbol, transform
+from hpcsim.symbolic.stencil import Stencil
+from hpcsim.symbolic.system import Equation, System
+
+DT = Symbol("dt")
+
+
+def _whole(equation: Equation) -> Equation:
+    return equation
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Assignments carried out at every owned site of one location.
+
+    Attributes
+    ----------
+    location : Location
+        Where the targets live.
+    assignments : tuple of Assignment
+        In order.
+    """
+
+    location: Location
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One or more sweeps after a fill of the ghosts they read.
+
+    Attributes
+    ----------
+    time : float
+        Place of the stage in the step, in units of dt: ghosts and time-dependent terms are taken at t + time*dt.
+    sweeps : tuple of Sweep
+        In order; the ghosts are those the first sweep of each register needs.
+    """
+
+    time: float
+    sweeps: tuple[Sweep, ...]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One time step of a system.
+
+    Attributes
+    ----------
+    name : str
+        Name in the registry.
+    order : int
+        Order of accuracy in time.
+    extra : mapping of str to str
+        Additional register to the field whose shape it has.
+    saved : frozenset of str
+        Additional registers that carry state from step to step (a restart needs them).
+    stages : tuple of Stage
+        The step.
+    swaps : tuple of (str, str)
+        Registers whose storage is exchanged at the end of the step.
+    start : tuple of Stage
+        Carried out once before the first step.
+    rates : mapping of str to str
+        Second-order field to the register that holds its initial rate.
+    limit : callable
+        Largest stable dt from the spectrum of the linearised system (see `Spectrum`).
+    error_registers : tuple of str
+        For an embedded pair: registers of scaled errors; a step is accepted if none exceeds 1.
+    bounding : callable
+        The part of an equation that bounds the step (all of it, unless the scheme integrates some of it exactly).
+    """
+
+    name: str
+    order: int
+    extra: Mapping[str, str]
+    saved: frozenset[str]
+    stages: tuple[Stage, ...]
+    swaps: tuple[tuple[str, str], ...]
+    limit: Callable[[Spectrum], float]
+    start: tuple[Stage, ...] = ()
+    rates: Mapping[str, str] = field(default_factory=dict)
+    error_registers: tuple[str, ...] = ()
+    bounding: Callable[[Equation], Equation] = _whole
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of the linearised right-hand side over all wave numbers.
+
+    Attributes
+    ----------
+    values : ndarray of complex
+        Eigenvalues of the first-order form, in 1/time.
+    second_order : ndarray of complex
+        Eigenvalues of the operator of the second-order fields, in 1/time^2 (empty if there are none).
+    """
+
+    values: NDArray[Any]
+    second_order: NDArray[Any]
+
+    @property
+    def largest(self) -> float:
+        """Largest modulus of the first-order eigenvalues."""
+        return float(np.abs(self.values).max(initial=0.0))
+
+
+class Discrete:
+    """A system with its discretiser: hands out right-hand sides as expressions of registers.
+
+    Parameters
+    ----------
+    system : System
+        The equations.
+    discretizer : Discretizer
+        Order and spacings.
+    """
+
+    def __init__(self, system: System, discretizer: Discretizer) -> None:
+        self.system = system
+        self.discretizer = discretizer
+        self.origin = (0,) * system.ndim
+
+    def location(self, equation: Equation) -> Location:
+        """Where the target of an equation lives."""
+        return self.system.locations[equation.field][equation.component]
+
+    def home(self, expr: Expr) -> Location:
+        """Where a formula is evaluated: at the location of the first field in it, else at cell centres."""
+        for node in expr.walk():
+            if isinstance(node, (FieldValue, Rate)):
+                return self.discretizer.locations[node.name][node.component]
+        return self.origin
+
+    def at_home(self, expr: Expr) -> Expr:
+        """A formula as a discrete expression at its home."""
+        return self.discretizer(expr, self.home(expr))
+
+    def rhs(self, equation: Equation) -> Expr:
+        """Discrete right-hand side at the site of the equation's own component."""
+        return self.discretizer(equation.rhs, self.location(equation))
+
+    def stencils(self) -> list[Stencil]:
+        """The right-hand side of every equation as a stencil."""
+        return [Stencil(e.field, e.component, self.rhs(e)) for e in self.system.equations]
+
+    def at(self, register: str, component: int) -> Access:
+        """A register at the site of the loop."""
+        return Access(register, component, self.origin)
+
+    def groups(self) -> dict[Location, list[Equation]]:
+        """Equations by location; each group is one sweep."""
+        groups: dict[Location, list[Equation]] = {}
+        for equation in self.system.equations:
+            groups.setdefault(self.location(equation), []).append(equation)
+        return groups
+
+    def sweeps(self, build: Callable[[Equation, int], list[Assignment]]) -> tuple[Sweep, ...]:
+        """One sweep per location; ``build`` gives the assignments of an equation, and gets a free temporary."""
+        sweeps = []
+        for location, group in self.groups().items():
+            assignments: list[Assignment] = []
+            for index, equation in enumerate(group):
+                assignments += build(equation, index)
+            sweeps.append(Sweep(location, tuple(assignments)))
+        return tuple(sweeps)
+
+
+def refuse_rates_at_walls(discrete: Discrete, scheme: Scheme, domain: Domain) -> None:
+    """Boundary conditions are given for fields, not for their rates.
+
+    Raises
+    ------
+    FormulaError
+        If space derivatives of ``dt(u)`` are taken on a lattice that has walls.
+    """
+    if all(domain.periodic):
+        return
+    for stage in scheme.stages:
+        for assignment in (a for sweep in stage.sweeps for a in sweep.assignments):
+            for node in assignment.value.walk():
+                if isinstance(node, Access) and rate_register("") in node.register and any(node.offset):
+                    name = node.register.split("@")[0]
+                    raise FormulaError(
+                        f"space derivatives of dt({name}) need a lattice that is periodic along every axis; write the "
+                        f"equation as a system of first order with a field for dt({name})"
+                    )
+
+
+def renamed(expr: Expr, names: Mapping[str, str]) -> Expr:
+    """The expression over other registers."""
+
+    def visit(node: Expr) -> Expr | None:
+        if isinstance(node, Access):
+            return Access(names.get(node.register, node.register), node.component, node.offset)
+        return None
+
+    return transform(expr, visit)
+
+
+def refuse_rate_stencils(discrete: Discrete, scheme: str) -> None:
+    """A scheme that keeps no rate register cannot difference it.
+
+    Raises
+    ------
+    FormulaError
+        If a right-hand side reads ``dt(u)`` at neighbouring sites.
+    """
+    for equation in discrete.system.equations:
+        for node in discrete.rhs(equation).walk():
+            if isinstance(node, Access) and node.register.endswith(rate_register("")) and any(node.offset):
+                rate = f"dt({equation.field})"
+                raise FormulaError(f"{scheme} cannot take space derivatives of {rate}; use integrator rk4")

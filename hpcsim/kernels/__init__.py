@@ -1,0 +1,1 @@
+"""Stencils to compiled functions, one protocol over several backends."""

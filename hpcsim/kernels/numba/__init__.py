@@ -1,0 +1,1 @@
+"""Compiled backend: generated Numba kernels and region movers."""

@@ -1,0 +1,1 @@
+"""Reference backend: the same nests by NumPy slicing."""

@@ -1,0 +1,1 @@
+"""What this computer is and whether its software stack fits together."""

@@ -1,0 +1,16 @@
+"""Models: equations by name. One file per model, one line here; listing the names imports none of them."""
+
+from __future__ import annotations
+
+from hpcsim.registry import Registry
+
+# Name -> ModelBuilder: called with (ndim, parameters) it gives a Model, its PARAMETERS say what may be given.
+MODELS = Registry(
+    "model",
+    {
+        "advection": "hpcsim.models.advection:advection",
+        "diffusion": "hpcsim.models.diffusion:diffusion",
+        "equations": "hpcsim.models.equations:equations",
+        "klein_gordon": "hpcsim.models.klein_gordon:klein_gordon",
+    },
+)

@@ -1,0 +1,86 @@
+"""Text of a case on its way from equations to source, and what a step costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpcsim.comm.context import Context
+from hpcsim.integrators.program import Setting
+from hpcsim.integrators.scheme import Stage
+from hpcsim.kernels.loopnest import LoopNest
+from hpcsim.kernels.numba.source import kernel_source
+from hpcsim.simulation.build import make_setting
+from hpcsim.simulation.case import Case
+from hpcsim.simulation.layout import case_layout
+from hpcsim.simulation.warmup import shrunk
+from hpcsim.symbolic.operators import AXES
+from hpcsim.symbolic.text import to_text
+
+
+def describe(case: Case, stages: Sequence[str]) -> str:
+    """The wanted forms of a case, one section each.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    stages : sequence of {"equation", "stencil", "nest", "source"}
+        Which forms.
+    """
+    sections = {"equation": _equations, "stencil": _stencils, "nest": _nests, "source": _sources}
+    small = shrunk(case)
+    with Context.serial() as context:
+        setting = make_setting(small, context, case_layout(small, 1))
+        texts = [sections[name](case, setting) for name in stages]
+        setting.ghosts.free()
+        setting.state.free()
+    return "\n\n".join(texts)
+
+
+def _equations(case: Case, setting: Setting) -> str:
+    lines = ["# equation"]
+    for equation in case.system.equations:
+        left = ("dtt" if equation.order == 2 else "dt") + f"({equation.field})"
+        place = AXES[equation.component] + " component: " if case.system.components[equation.field] > 1 else ""
+        lines.append(f"{place}{left} = {to_text(equation.rhs)}")
+    lines += [f"{name} = {to_text(expr)}    (tabulated)" for name, expr in case.system.statics.items()]
+    return "\n".join(lines)
+
+
+def _stencils(case: Case, setting: Setting) -> str:
+    lines = [f"# stencil (order {case.discrete.discretizer.order}, spacing {case.domain.spacing})"]
+    itemsize = 4 if setting.dtype == "float32" else 8
+    for stencil in case.discrete.stencils():
+        count = sum(len(offsets) for offsets in stencil.reads.values())
+        cost = f"{stencil.bytes_per_site(itemsize)} B and {stencil.flops_per_site} flops per site"
+        lines.append(f"{stencil.field}: {count} reads, ghost width {stencil.ghost_width}, {cost}")
+        lines.append(f"  {to_text(stencil.value)}")
+    return "\n".join(lines)
+
+
+def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage, LoopNest]]:
+    stages = enumerate(case.scheme.stages)
+    return [(number, stage, setting.make_nest(sweep)) for number, stage in stages for sweep in stage.sweeps]
+
+
+def _nests(case: Case, setting: Setting) -> str:
+    lines = [f"# loop nest ({case.scheme.name}, {setting.dtype})"]
+    total_bytes = total_flops = 0
+    for number, stage, nest in _steps(case, setting):
+        cost = f"{nest.bytes_per_site} B and {nest.flops_per_site} flops"
+        lines.append(f"stage {number} at t + {stage.time:g} dt: {cost}")
+        lines += [f"  for every site: {to_text(a.target)} = {to_text(a.value)}" for a in nest.assignments]
+        lines += [f"  s{i} = {to_text(scalar)}" for i, scalar in enumerate(nest.scalars)]
+        total_bytes += nest.bytes_per_site
+        total_flops += nest.flops_per_site
+    lines += [f"after the step, swap {a} and {b}" for a, b in case.scheme.swaps]
+    intensity = total_flops / total_bytes if total_bytes else 0.0
+    lines.append(f"a step: {total_bytes} B and {total_flops} flops per site ({intensity:.2f} flops per byte)")
+    return "\n".join(lines)
+
+
+def _sources(case: Case, setting: Setting) -> str:
+    texts = dict.fromkeys(
+        kernel_source(nest, parallel=case.config.run.threads > 1) for _, _, nest in _steps(case, setting)
+    )
+    return "\n".join(f"# source of kernel {i}\n{text}" for i, text in enumerate(texts))

@@ -1,0 +1,1 @@
+"""Equations as data: text to expressions, expressions to stencils. No arrays of the run, no MPI."""

@@ -1,0 +1,248 @@
+"""A model's texts as one system of equations with typed fields and parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hpcsim.errors import ConfigError, FormulaError, Problem, unknown_name
+from hpcsim.symbolic.discretize import Location
+from hpcsim.symbolic.expr import Coordinate, Expr, FieldValue, Rate, Static, Symbol, transform
+from hpcsim.symbolic.names import RESERVED, Names
+from hpcsim.symbolic.operators import Value, Vector
+from hpcsim.symbolic.parse import parse
+
+ParameterValue = float | int | str | Sequence["float | int | str"]
+_LEFT = re.compile(r"^\s*(dt|dtt)\s*\(\s*([A-Za-z][A-Za-z0-9_]*)\s*\)\s*$")
+_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The evolution of one component: ``d^order/dt^order field[component] = rhs``."""
+
+    field: str
+    component: int
+    order: int
+    rhs: Expr
+
+
+@dataclass(frozen=True)
+class System:
+    """Fields, parameters and equations of a model on a lattice of given dimension.
+
+    Attributes
+    ----------
+    ndim : int
+        Axes of the lattice.
+    locations : mapping of str to tuple of Location
+        Where each component of each field lives.
+    equations : tuple of Equation
+        One per evolving component.
+    symbols : mapping of str to float
+        Numeric parameters.
+    statics : mapping of str to Expr
+        Parameters that are expressions of space.
+    meanings : mapping of str to Expr or Vector
+        Everything that stands for an expression: time- or field-dependent parameters, vectors, derived fields.
+    derived : tuple of str
+        Names of derived fields, in order of definition.
+    """
+
+    ndim: int
+    locations: Mapping[str, tuple[Location, ...]]
+    equations: tuple[Equation, ...]
+    symbols: Mapping[str, float]
+    statics: Mapping[str, Expr]
+    meanings: Mapping[str, Value]
+    derived: tuple[str, ...]
+
+    @property
+    def components(self) -> dict[str, int]:
+        """Number of components of each field."""
+        return {name: len(places) for name, places in self.locations.items()}
+
+    @property
+    def orders(self) -> dict[str, int]:
+        """Time order (1 or 2) of each evolving field, in the order of the equations."""
+        return {equation.field: equation.order for equation in self.equations}
+
+    def names(self, **changes: object) -> Names:
+        """The names a formula about this system may use (diagnostics, outputs, boundary values)."""
+        names = Names(self.ndim, self.components, frozenset(self.symbols), frozenset(self.statics), dict(self.meanings))
+        return replace(names, **changes)  # type: ignore[arg-type]
+
+    def with_terms(self, extra: Mapping[tuple[str, int], Expr], statics: Mapping[str, Expr]) -> System:
+        """The same system with a term added to the right-hand side of some components."""
+        equations = tuple(
+            replace(e, rhs=e.rhs + extra[e.field, e.component]) if (e.field, e.component) in extra else e
+            for e in self.equations
+        )
+        return replace(self, equations=equations, statics={**self.statics, **statics})
+
+
+def build_system(
+    ndim: int,
+    locations: Mapping[str, tuple[Location, ...]],
+    parameters: Mapping[str, ParameterValue],
+    equations: Mapping[str, str],
+    derived: Mapping[str, str] | None = None,
+) -> System:
+    """Parse a model.
+
+    Parameters
+    ----------
+    ndim : int
+        Axes of the lattice.
+    locations : mapping of str to tuple of Location
+        Location of every component of every field.
+    parameters : mapping
+        Name to number, formula or list of those (a vector).
+    equations : mapping of str to str
+        ``"dt(u)"`` or ``"dtt(u)"`` to its right-hand side.
+    derived : mapping of str to str, optional
+        Derived fields; usable in equations, outputs and diagnostics.
+
+    Raises
+    ------
+    FormulaError
+        With every fault found in any of the texts.
+    """
+    builder = _Builder(ndim, locations)
+    builder.check_names([*locations], "model.fields")
+    builder.check_names([*parameters, *(derived or {})], "model.parameters")
+    builder.read_parameters(parameters)
+    builder.read_derived(derived or {})
+    found = builder.read_equations(equations)
+    if builder.problems:
+        raise FormulaError(builder.problems)
+    return System(
+        ndim, dict(locations), found, builder.symbols, builder.statics, builder.meanings, tuple(derived or {})
+    )
+
+
+class _Builder:
+    def __init__(self, ndim: int, locations: Mapping[str, tuple[Location, ...]]) -> None:
+        self.ndim = ndim
+        self.components = {name: len(places) for name, places in locations.items()}
+        self.symbols: dict[str, float] = {}
+        self.statics: dict[str, Expr] = {}
+        self.meanings: dict[str, Value] = {}
+        self.problems: list[Problem] = []
+
+    def check_names(self, names: Sequence[str], where: str) -> None:
+        """Report names that are not identifiers, reserved or used twice."""
+        for name in names:
+            if not _NAME.match(name) or "__" in name or not name.isascii():
+                self._fault(f"{where}.{name}", "a name starts with a letter and has only letters, digits and single _")
+            elif name in RESERVED:
+                self._fault(f"{where}.{name}", f"'{name}' is reserved; choose another name")
+            elif where != "model.fields" and name in self.components:
+                self._fault(f"{where}.{name}", f"'{name}' is already the name of a field")
+
+    def read_parameters(self, parameters: Mapping[str, ParameterValue]) -> None:
+        """Sort parameters into numbers, tables of space and expressions."""
+        pending: dict[str, list[object]] = {}
+        for name, value in parameters.items():
+            if isinstance(value, (int, float)):
+                self.symbols[name] = float(value)
+            else:
+                pending[name] = [value] if isinstance(value, str) else list(value)
+        while pending:
+            ready = [n for n, parts in pending.items() if not self._words(parts) & (set(pending) - {n})]
+            ready = [n for n in ready if n not in self._words(pending[n])]
+            if not ready:
+                self._fault("model.parameters", f"these depend on each other in a circle: {', '.join(sorted(pending))}")
+                return
+            for name in ready:
+                self._read_parameter(name, pending.pop(name), parameters[name])
+
+    @staticmethod
+    def _words(parts: Sequence[object]) -> set[str]:
+        return {word for part in parts if isinstance(part, str) for word in _WORD.findall(part)}
+
+    def _read_parameter(self, name: str, parts: Sequence[object], given: ParameterValue) -> None:
+        where = f"model.parameters.{name}"
+        if isinstance(given, str):
+            value = self._parse(given, where)
+            if isinstance(value, Vector):
+                self.meanings[name] = value
+            elif value is not None:
+                self.meanings.update(self._scalar_parameter(name, value))
+            return
+        components: list[Expr] = []
+        for index, part in enumerate(parts):
+            own = f"{name}[{index}]"
+            if isinstance(part, (int, float)):
+                self.symbols[own] = float(part)
+                components.append(Symbol(own))
+            elif isinstance(part, str) and isinstance(value := self._parse(part, where), Expr):
+                components.append(next(iter(self._scalar_parameter(own, value).values()), Static(own)))
+            else:
+                self._fault(where, f"component {index} must be a number or a scalar formula")
+        self.meanings[name] = Vector(components)
+
+    def _scalar_parameter(self, name: str, value: Expr) -> dict[str, Expr]:
+        """Meaning of a formula parameter, empty if it is tabulated (a function of space alone)."""
+        nodes = list(value.walk())
+        of_space = any(isinstance(n, (Coordinate, Static)) for n in nodes)
+        of_rest = any(isinstance(n, (FieldValue, Rate)) or n == Symbol("t") for n in nodes)
+        differentiated = any(type(n).__name__ in ("Derivative", "FluxDerivative") for n in nodes)
+        if not of_space or of_rest or differentiated:
+            return {name: value}
+        self.statics[name] = transform(value, lambda n: self.statics[n.name] if isinstance(n, Static) else None)
+        return {}
+
+    def read_derived(self, derived: Mapping[str, str]) -> None:
+        """Derived fields, in the order given; later ones may use earlier ones."""
+        for name, text in derived.items():
+            value = self._parse(text, f"model.derived.{name}")
+            if value is not None:
+                self.meanings[name] = value
+
+    def read_equations(self, equations: Mapping[str, str]) -> tuple[Equation, ...]:
+        """All equations, component by component."""
+        found: list[Equation] = []
+        seen: set[str] = set()
+        for left, right in equations.items():
+            where = f"model.equations.'{left}'"
+            match = _LEFT.match(left)
+            if match is None:
+                self._fault(where, "the left side must be dt(field) or dtt(field)")
+                continue
+            order, name = (2 if match[1] == "dtt" else 1), match[2]
+            if name not in self.components:
+                self._fault(where, unknown_name("field", name, self.components))
+            elif name in seen:
+                self._fault(where, f"'{name}' already has an equation")
+            else:
+                seen.add(name)
+                found += self._equation(name, order, right, where)
+        if not equations:
+            self._fault("model.equations", 'at least one equation is needed, e.g. "dt(u)" = "D*laplacian(u)"')
+        return tuple(found)
+
+    def _equation(self, name: str, order: int, text: str, where: str) -> list[Equation]:
+        value = self._parse(text, where, rates=order == 2)
+        if value is None:
+            return []
+        parts = value if isinstance(value, Vector) else (value,)
+        if len(parts) != self.components[name]:
+            self._fault(where, f"'{name}' has {self.components[name]} component(s), the right side has {len(parts)}")
+            return []
+        return [Equation(name, component, order, rhs) for component, rhs in enumerate(parts)]
+
+    def _parse(self, text: str, where: str, rates: bool = False) -> Value | None:
+        names = Names(
+            self.ndim, self.components, frozenset(self.symbols), frozenset(self.statics), self.meanings, rates=rates
+        )
+        try:
+            return parse(text, names, where)
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+
+    def _fault(self, where: str, message: str) -> None:
+        self.problems.append(Problem(where, message))

@@ -1,0 +1,111 @@
+"""Manufactured and exact solutions, one for every model of the registry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpcsim.api import Model
+
+TURN = 2 * math.pi
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A smooth periodic solution on a cube of side 2*pi.
+
+    Attributes
+    ----------
+    model : callable
+        The model for an order in space.
+    field : str
+        Its field.
+    initial : dict of str to str
+        Values, and rates under ``dt(field)``, at time 0.
+    exact : callable
+        The solution, of the coordinates and the time.
+    step : callable
+        A step size that is well inside the stability limit, of the spacing.
+    diffusive : bool
+        Whether that step goes with the square of the spacing.
+    ndim : int
+        Axes.
+    time : float
+        Length of the run.
+    """
+
+    model: Callable[[int], Model]
+    field: str
+    initial: dict[str, str]
+    exact: Callable[..., Any]
+    step: Callable[[float], float]
+    diffusive: bool = False
+    ndim: int = 1
+    time: float = 0.5
+
+
+def _advected(x: Any, y: Any, t: float) -> Any:
+    return np.exp(0.4 * np.sin(x - 0.8 * t) + 0.3 * np.cos(y + 0.5 * t))
+
+
+def _heat(x: Any, t: float) -> Any:
+    return np.exp(0.5 * np.sin(x) - t)
+
+
+def _waves(x: Any, y: Any, t: float) -> Any:
+    return np.cos(x - 1.25**0.5 * t) + 0.5 * np.cos(x + y + 1.5 * t)
+
+
+def _massive(x: Any, t: float) -> Any:
+    return np.exp(0.5 * np.sin(x)) * np.cos(1.3 * t)
+
+
+_G = "0.5*sin(x)"
+# For u = exp(g - t) with D = 1 + cos(x)/2: u_t - (D u_x)_x = -u*(1 + D*(g'**2 + g'') + D'*g').
+_HEAT_SOURCE = f"-exp({_G} - t)*(1 + (1 + 0.5*cos(x))*((0.5*cos(x))**2 - 0.5*sin(x)) - 0.5*sin(x)*0.5*cos(x) - 0.3)"
+# For E = exp(h)*cos(1.3 t): E_tt - E_xx + chi**2 E = E*(chi**2 - 1.69 - (h'**2 + h'')).
+_MASS = "(0.5 + 0.3*cos(x))"
+_MASS_SOURCE = f"exp(0.5*sin(x))*cos(1.3*t)*({_MASS}**2 - 1.69 - ((0.5*cos(x))**2 - 0.5*sin(x)))"
+
+SOLUTIONS = {
+    "advection": Solution(
+        lambda order: Model(name="advection", parameters={"velocity": [0.8, -0.5]}, order=order),
+        "u",
+        {"u": "exp(0.4*sin(x) + 0.3*cos(y))"},
+        _advected,
+        lambda dx: 0.12 * dx,
+        ndim=2,
+    ),
+    "diffusion": Solution(
+        lambda order: Model(
+            name="diffusion", parameters={"D": "1 + 0.5*cos(x)", "decay": 0.3, "reaction": _HEAT_SOURCE}, order=order
+        ),
+        "u",
+        {"u": f"exp({_G})"},
+        _heat,
+        lambda dx: 0.1 * dx**2,
+        diffusive=True,
+        time=0.2,
+    ),
+    "klein_gordon": Solution(
+        lambda order: Model(name="klein_gordon", parameters={"chi": 0.5}, order=order),
+        "E",
+        {"E": "cos(x) + 0.5*cos(x + y)", "dt(E)": "sqrt(1.25)*sin(x) - 0.75*sin(x + y)"},
+        _waves,
+        lambda dx: 0.04 * dx,
+        ndim=2,
+    ),
+    "equations": Solution(
+        lambda order: Model(
+            {"dtt(E)": f"laplacian(E) - chi**2*E + {_MASS_SOURCE}"}, parameters={"chi": _MASS}, order=order
+        ),
+        "E",
+        {"E": "exp(0.5*sin(x))"},
+        _massive,
+        lambda dx: 0.12 * dx,
+    ),
+}

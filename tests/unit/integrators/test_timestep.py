@@ -1,0 +1,135 @@
+"""The step: chosen, refused, adapted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hpcsim.api import Lattice, Model, Simulation
+from hpcsim.errors import BlowUpError, ConfigError
+from hpcsim.integrators.timestep import StepControl, choose_dt
+from tests.unit.integrators.setup import final, ode, scheme_of
+
+SCHEME = scheme_of("rk4", {"dt(u)": "laplacian(u)"})
+
+
+def test_the_default_is_a_fraction_of_the_limit() -> None:
+    assert choose_dt(SCHEME, 0.5, 4.0, None, 0.9, False) == 0.45
+    assert choose_dt(SCHEME, 0.5, 4.0, 0.3, 0.9, False) == 0.3
+
+
+def test_the_limit_itself_is_accepted_but_not_more() -> None:
+    """KG-23: dt <= limit (1 + 1e-12), the next larger step is refused with the number that would do."""
+    assert choose_dt(SCHEME, 0.5, 4.0, 0.5 * (1 + 1e-13), 0.9, False) > 0.5
+    with pytest.raises(ConfigError, match="0.5") as caught:
+        choose_dt(SCHEME, 0.5, 4.0, 0.5 * (1 + 1e-11), 0.9, False)
+    assert "allow_unstable" in str(caught.value)
+    assert "run.dt" in str(caught.value)
+    assert choose_dt(SCHEME, 0.5, 4.0, 0.6, 0.9, True) == 0.6
+
+
+def test_no_limit_needs_a_step() -> None:
+    with pytest.raises(ConfigError, match="give a step size"):
+        choose_dt(SCHEME, math.inf, 0.0, None, 0.9, False)
+    assert choose_dt(SCHEME, math.inf, 0.0, 0.1, 0.9, False) == 0.1
+
+
+def test_unstable_for_every_step() -> None:
+    with pytest.raises(ConfigError, match="every step size"):
+        choose_dt(SCHEME, 1e-9, 4.0, None, 0.9, False)
+
+
+@pytest.mark.parametrize("factor", [0.999, 1.001])
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+def test_runs_beyond_the_edge_are_refused(ndim: int, factor: float) -> None:
+    """KG-23: the solver refuses 1.001 of the limit without an override, and takes 0.999."""
+
+    def make(**options: object) -> Simulation:
+        dt = factor * 2 / math.sqrt(4 * ndim + 0.25)
+        model = Model(name="klein_gordon", parameters={"chi": 0.5})
+        return Simulation(Lattice([4] * ndim), model, dt=dt, backend="numpy", **options)
+
+    if factor > 1:
+        with pytest.raises(ConfigError, match="stability limit"):
+            make()
+        make(allow_unstable=True)
+    else:
+        assert make().dt < make().limit
+
+
+def test_a_state_that_cannot_be_linearised() -> None:
+    with pytest.raises(ConfigError, match="not finite"):
+        ode({"dt(u)": "1/u"}, {"u": 0.0}, "rk4", 0.1)
+
+
+def test_controller() -> None:
+    """Accepted up to 1; the next step follows error^(-1/order), within its bounds."""
+    control = StepControl(3, 1e-9)
+    assert control.next(0.1, 1.0) == (True, pytest.approx(0.09))
+    assert control.next(0.1, 8.0) == (False, pytest.approx(0.045))
+    assert control.next(0.1, 0.0) == (True, pytest.approx(0.5))
+    assert control.next(0.1, 1e-12) == (True, pytest.approx(0.5))
+    assert control.next(0.1, 1e12) == (False, pytest.approx(0.02))
+    for bad in (math.nan, math.inf):
+        assert control.next(0.1, bad) == (False, pytest.approx(0.02))
+    assert control.rejected == 4
+    with pytest.raises(BlowUpError, match="blows up"):
+        control.next(2e-9, math.nan)
+
+
+def test_adaptive_error_follows_the_tolerance() -> None:
+    """bs32 on u' = -u + sin(5 t): the error stays near the tolerance, the steps grow as tolerance^(-1/3)."""
+    counts = []
+    for tolerance in (1e-5, 1e-7):
+        run = ode({"dt(u)": "-u + sin(5*t)"}, {"u": 1.0}, "bs32", 0.5, rtol=tolerance, atol=tolerance)
+        run.run(until=2.0)
+        t = run.time
+        exact = (1 + 5 / 26) * math.exp(-t) + (math.sin(5 * t) - 5 * math.cos(5 * t)) / 26
+        assert abs(final(run) - exact) < 10 * tolerance
+        counts.append(run.step)
+    assert counts[1] / counts[0] == pytest.approx(100 ** (1 / 3), rel=0.15)
+
+
+def test_a_first_step_that_is_too_large_is_taken_back() -> None:
+    run = ode({"dt(u)": "-50*u"}, {"u": 1.0}, "bs32", 1.0)
+    run.run(steps=1)
+    assert run.control is not None
+    assert run.control.rejected > 0
+    assert final(run) == pytest.approx(math.exp(-50 * run.time), rel=1e-5)
+
+
+def test_a_blow_up_ends_the_run() -> None:
+    """u' = u^2 from 1 has no solution beyond t = 1."""
+    run = ode({"dt(u)": "u**2"}, {"u": 1.0}, "bs32", 0.1, rtol=1e-2)
+    with pytest.raises(BlowUpError), np.errstate(all="ignore"):
+        run.run(until=2.0)
+    assert run.time == pytest.approx(1.0, abs=0.05)
+
+
+def test_walls_that_are_given_have_no_error() -> None:
+    """NAN: planes fixed by a condition are never updated, so they must not stop an adaptive step."""
+    model = Model({"dt(u)": "laplacian(u)"}, fields={"u": {"centring": "vertex"}})
+    wall = {"x": {"type": "dirichlet", "value": 1.0}}
+    results = []
+    for fresh in ("zero", "nan"):
+        run = Simulation(Lattice([8], boundary=wall), model, initial={"u": "1 + x*(8 - x)"}, integrator="bs32",
+                         backend="numpy", fresh_memory=fresh)  # fmt: skip
+        results.append(run.run(steps=5)["u"][1:-1])
+    assert np.array_equal(*results)
+
+
+def test_time_is_counted_not_summed() -> None:
+    """t = t0 + n dt exactly, so extending a run gives the longer run to the bit."""
+
+    def make() -> Simulation:
+        return ode({"dt(u)": "cos(t)*u"}, {"u": 1.0}, "rk4", 0.1, start_time=0.7)
+
+    run = make().run(steps=30)
+    assert run.time == 0.7 + 30 * 0.1
+    pieces = make()
+    for steps in (1, 7, 22):
+        pieces.run(steps=steps)
+    assert final(pieces) == final(run)
+    assert make().run(until=0.7 + 3.04).step == 30
