@@ -45,6 +45,11 @@ class Mover(Protocol):
     def copy(self, dst: np.ndarray, src: np.ndarray, table: RegionTable, strides: np.ndarray) -> None:
         """Field to field."""
 
+    def bind_copy(
+        self, dst: np.ndarray, src: np.ndarray, table: RegionTable, strides: np.ndarray
+    ) -> Callable[[], None]:
+        """The same copy prepared once, for a caller that repeats it and keeps the arrays alive."""
+
     def pack(self, buffer: np.ndarray, src: np.ndarray, table: RegionTable, strides: np.ndarray) -> None:
         """Field to packed buffer."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hpcsim.comm.persistent import PersistentExchange
@@ -48,6 +49,7 @@ class SharedExchange(PersistentExchange):
         self._my_ready, self._my_done = mine[0:1], mine[_LINE // 8 : _LINE // 8 + 1]
         self._ready: list[memoryview] = []
         self._done: list[memoryview] = []
+        self._readers: dict[tuple[int, int, int], tuple[weakref.ref[np.ndarray], Callable[[], None]]] = {}
         for neighbour in self._near:
             theirs = _counters(self._flags.peer(neighbour.rank))
             self._ready.append(theirs[0:1])
@@ -59,17 +61,27 @@ class SharedExchange(PersistentExchange):
 
     def finish(self, registers: Sequence[Register]) -> None:
         """Read the node neighbours' sites, complete messages from other nodes, wait until all have read mine."""
-        strides, epoch = self.plan.strides, self.sequence
-        for neighbour, ready in zip(self._near, self._ready, strict=True):
+        epoch = self.sequence
+        for place, ready in enumerate(self._ready):
             self._wait(ready, epoch)
-            for register, table in zip(registers, neighbour.read, strict=True):
-                if len(table):
-                    self.mover.copy(register.flat, _peer(register, neighbour.rank), table, strides)
+            for field, register in enumerate(registers):
+                self._reader(place, field, register)()
         if self._near:
             self._publish(self._my_done)
         super().finish(registers)
         for done in self._done:
             self._wait(done, epoch)
+
+    def _reader(self, place: int, field: int, register: Register) -> Callable[[], None]:
+        """The copy of one field from one neighbour; prepared once for each array, since registers are swapped."""
+        key = place, field, id(register.flat)
+        known = self._readers.get(key)
+        if known is None or known[0]() is not register.flat:
+            neighbour = self._near[place]
+            table, peer = neighbour.read[field], _peer(register, neighbour.rank)
+            read = self.mover.bind_copy(register.flat, peer, table, self.plan.strides) if len(table) else _nothing
+            known = self._readers[key] = weakref.ref(register.flat), read
+        return known[1]
 
     def _launch_backward(self) -> None:
         super()._launch_backward()
@@ -110,8 +122,13 @@ class SharedExchange(PersistentExchange):
         """Free requests and flags; collective over the node."""
         super().free()
         self._near, self._ready, self._done = (), [], []
+        self._readers.clear()
         self._my_ready = self._my_done = memoryview(b"")
         self._flags.free()
+
+
+def _nothing() -> None:
+    """The copy of a field of which a neighbour holds no ghost."""
 
 
 def _counters(piece: np.ndarray) -> memoryview:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpcsim.native.load import link, processor
+from hpcsim.native.load import Linked, processor
 from hpcsim.native.signature import parse_arguments
 from hpcsim.native.store import cache_directory, read_object, write_object
 
@@ -72,7 +72,7 @@ def _function(text: str, name: str, forms: tuple[str, ...], load: Callable[[], A
         if path is not None:
             write_object(path, *found)
         _compiled().append(name)
-    return link(*found, arguments)
+    return Linked(*found, arguments)
 
 
 def _place(digest: str) -> Path | None:

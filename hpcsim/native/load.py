@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from hpcsim.native.signature import Argument, Flattener
@@ -44,36 +44,34 @@ def processor() -> str:
     return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
-def link(symbol: str, code: bytes, arguments: Sequence[Argument]) -> Callable[..., None]:
-    """Make an entry point of an object file callable.
+class Linked:
+    """A compiled function in this process; frees the interpreter lock while it runs.
 
     Parameters
     ----------
     symbol : str
         Name of the entry point.
     code : bytes
-        Object file.
+        Object file; its machine code lives as long as this object.
     arguments : sequence of Argument
         Types of the arguments; arrays are checked against them at every call.
-
-    Returns
-    -------
-    callable
-        Frees the interpreter lock while it runs.
     """
-    llvm = _llvm()
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    c_types = [c_type for argument in arguments for c_type in argument.c_types]
-    entry = ctypes.CFUNCTYPE(None, *c_types)(engine.get_function_address(symbol))
 
-    flatten = Flattener(arguments)
+    def __init__(self, symbol: str, code: bytes, arguments: Sequence[Argument]) -> None:
+        llvm = _llvm()
+        machine = llvm.Target.from_default_triple().create_target_machine()
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self._c_types = [c_type for argument in arguments for c_type in argument.c_types]
+        self._entry = ctypes.CFUNCTYPE(None, *self._c_types)(self._engine.get_function_address(symbol))
+        self._flatten = Flattener(arguments)
 
-    def call(*values: Any) -> None:
-        entry(*flatten(values))
+    def __call__(self, *values: Any) -> None:
+        """Call it with arrays and numbers."""
+        self._entry(*self._flatten(values))
 
-    # The machine code lives as long as the engine does.
-    call.engine = engine  # type: ignore[attr-defined]
-    return call
+    def bind(self, *values: Any) -> Callable[[], None]:
+        """The call with these values, converted once; the caller keeps the arrays alive."""
+        flat = self._flatten(values)
+        return partial(self._entry, *(c_type(value) for c_type, value in zip(self._c_types, flat, strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def run_python(
 
 def _fault_time(out: str, start: float) -> float:
     """Monotone time (one clock for the machine) at which the script says the fault happened."""
-    marks = [float(line.split()[-1]) for line in out.splitlines() if line.startswith("fault at ")]
+    marks = [float(mark) for mark in re.findall(r"fault at (\d+\.\d+)", out)]
     return min(marks, default=start)
 
 

@@ -32,13 +32,12 @@ def test_stopped_rank_is_named(tmp_path: Path) -> None:
     """F-23: a rank under SIGSTOP cannot report; the others end the job and say so."""
 
     def stop(job: subprocess.Popen) -> None:
-        assert job.stdout is not None
-        pids: dict[int, int] = {}
-        while len(pids) < 3:
-            _, rank, _, pid = job.stdout.readline().split()
-            pids[int(rank)] = int(pid)
+        files = [tmp_path / f"pid.{rank}" for rank in range(3)]
+        while not all(path.exists() for path in files):
+            assert job.poll() is None and time.monotonic() - start < 30.0, "the ranks did not start"
+            time.sleep(0.02)
         time.sleep(0.3)
-        os.kill(pids[1], signal.SIGSTOP)
+        os.kill(int(files[1].read_text()), signal.SIGSTOP)
 
     start = time.monotonic()
     outcome = run_ranks(3, "hang", "none", "-1", str(LIMIT_S), str(tmp_path), during=stop)

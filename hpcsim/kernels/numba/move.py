@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from hpcsim.native.function import native
+from hpcsim.native.load import Linked
 
 _LOOPS = "hpcsim.kernels.numba.loops"
 _TABLE, _STRIDES, _WHOLE = "int64[2]", "int64[1]", "int64"
@@ -63,6 +65,14 @@ class NumbaMover:
     def copy(self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray) -> None:
         """Field to field; both sides have the strides."""
         self._loop("move_rows", dst)(dst, src, table, strides, strides, 0, 0, self.parts)
+
+    def bind_copy(
+        self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray
+    ) -> Callable[[], None]:
+        """The same copy prepared once."""
+        loop = self._loop("move_rows", dst)
+        values = (dst, src, table, strides, strides, 0, 0, self.parts)
+        return loop.bind(*values) if isinstance(loop, Linked) else partial(loop, *values)
 
     def pack(self, buffer: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray) -> None:
         """Field to packed buffer."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 
@@ -24,6 +27,12 @@ class NumpyMover:
         steps = _steps(strides, dst.itemsize)
         for source, destination, *extents in table.tolist():
             np.copyto(_box(dst, destination, extents, steps), _box(src, source, extents, steps))
+
+    def bind_copy(
+        self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray
+    ) -> Callable[[], None]:
+        """The same copy prepared once."""
+        return partial(self.copy, dst, src, table, strides)
 
     def pack(self, buffer: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray) -> None:
         """Field to packed buffer."""

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import time
+from pathlib import Path
 
 from hpcsim.comm.context import Context
 from hpcsim.comm.watchdog import Watchdog
@@ -16,10 +17,17 @@ def write_output(context: Context) -> None:
     context.barrier()
 
 
+def announce_pid(log_dir: str, rank: int) -> None:
+    """Leave the process id in a file, since lines of several ranks may mix in the launcher's output."""
+    draft = Path(log_dir) / f".pid.{rank}"
+    draft.write_text(str(os.getpid()))
+    draft.rename(Path(log_dir) / f"pid.{rank}")
+
+
 def main(kind: str, rank: int, limit_s: float, log_dir: str) -> None:
     """Steps of two phases each; from step 10 on, one rank misbehaves."""
     with Context.launch() as context, Watchdog(context, limit_s, log_dir) as watchdog:
-        print(f"rank {context.rank} pid {os.getpid()}", flush=True)
+        announce_pid(log_dir, context.rank)
         for step in range(10_000):
             odd = step == 10 and context.rank == rank
             if odd:
