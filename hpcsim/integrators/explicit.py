@@ -145,8 +145,12 @@ class _Builder:
             slope = Temp(index)
             names = {unknown: self.register(unknown, stage.reads) for unknown in self._unknowns}
             rhs = renamed(self._discrete.rhs(equation), names)
-            assignments = [Assignment(slope, rhs)]
             unknown = equation.field
+            uses = sum("k" in combination for _, combination in stage.updates)
+            if equation.order == 1 and uses == 1 and not self._table.error:
+                # A slope used once is merged into its update, where a linear one costs fewer operations.
+                return self._updates(stage, unknown, equation.component, rhs, last)
+            assignments = [Assignment(slope, rhs)]
             if equation.order == 2:
                 rate = self._discrete.at(names[rate_register(unknown)], equation.component)
                 # The rate of u itself is read before the rate register may be overwritten.
