@@ -66,9 +66,7 @@ class NumbaMover:
         """Field to field; both sides have the strides."""
         self._loop("move_rows", dst)(dst, src, table, strides, strides, 0, 0, self.parts)
 
-    def bind_copy(
-        self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray
-    ) -> Callable[[], None]:
+    def bind_copy(self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray) -> Callable[[], None]:
         """The same copy prepared once."""
         loop = self._loop("move_rows", dst)
         values = (dst, src, table, strides, strides, 0, 0, self.parts)

@@ -28,9 +28,7 @@ class NumpyMover:
         for source, destination, *extents in table.tolist():
             np.copyto(_box(dst, destination, extents, steps), _box(src, source, extents, steps))
 
-    def bind_copy(
-        self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray
-    ) -> Callable[[], None]:
+    def bind_copy(self, dst: np.ndarray, src: np.ndarray, table: np.ndarray, strides: np.ndarray) -> Callable[[], None]:
         """The same copy prepared once."""
         return partial(self.copy, dst, src, table, strides)
 
