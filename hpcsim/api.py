@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hpcsim.comm.context import Context
@@ -12,6 +13,7 @@ from hpcsim.machine.threads import set_threads
 from hpcsim.output.open import open
 from hpcsim.simulation.build import Simulation as _Simulation
 from hpcsim.simulation.build import build
+from hpcsim.simulation.checkpoint import best_config, candidates, restored, save
 
 _NO_LIMIT = 2**53
 
@@ -158,3 +160,62 @@ class Simulation(_Simulation):
 
     def _take(self, other: _Simulation) -> None:
         self.__dict__.update(other.__dict__)
+
+    @classmethod
+    def restore(cls, directory: str | Path, comm: Any = None, overrides: Sequence[str] = ()) -> Simulation:
+        """The simulation of the newest good checkpoint of a directory, on any number of ranks.
+
+        Parameters
+        ----------
+        directory : path
+            Run directory, or where `save` wrote.
+        comm : mpi4py communicator, optional
+            As for the class.
+        overrides : sequence of str
+            Keys to change, ``"run.threads=4"``; what may change is in `hpcsim.simulation.changes`.
+
+        Raises
+        ------
+        NoCheckpointError
+            If no checkpoint there is good.
+        ConfigError
+            If a key is changed that may not be.
+        """
+        names, _ = candidates(directory)
+        config = best_config(directory, names, overrides)
+        set_threads(config.run.threads)
+        context = Context(comm) if comm is not None else Context.launch(config.run.threads)
+        simulation = cls.__new__(cls)
+        simulation._take(restored(directory, context, names, config))
+        return simulation
+
+    def save(self, directory: str | Path) -> str:
+        """Save the whole state as a checkpoint; collective.
+
+        Parameters
+        ----------
+        directory : path
+            Where checkpoints go, below ``ckpt``; two stay.
+
+        Returns
+        -------
+        str
+            Name of the checkpoint.
+
+        Raises
+        ------
+        DiskError
+            On every rank, if it could not be written; older checkpoints are then untouched.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> heat = Model({"dt(u)": "laplacian(u)"})
+        >>> simulation = Simulation(Lattice([32]), heat, initial={"u": "exp(-(x - 16)**2)"}, backend="numpy")
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     simulation.run(steps=5).save(directory)
+        ...     Simulation.restore(directory).step
+        'step-00000005'
+        5
+        """
+        return save(self, directory)

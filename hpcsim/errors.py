@@ -89,6 +89,16 @@ class DiskError(HpcsimError):
     exit_code = 6
 
 
+class MemoryBudgetError(HpcsimError):
+    """Memory was asked for that the budget of the run, or the system, has no room for."""
+
+    exit_code = 2
+
+
+class LeaseError(HpcsimError):
+    """A lease of memory was returned twice, or used after its return."""
+
+
 class MessageError(HpcsimError):
     """A ghost message arrived altered (found only with ``run.check_messages``)."""
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     """The case file, overrides and plug-ins."""
     parser.add_argument("case", metavar="CASE", help="TOML file of the case")
+    add_change_arguments(parser)
+
+
+def add_change_arguments(parser: argparse.ArgumentParser) -> None:
+    """Overrides and plug-ins."""
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="change a key, e.g. --set lattice.shape=[64,64,64]; may be given several times",

@@ -14,6 +14,8 @@ KINDS = Registry(
     {
         "backends": "hpcsim.kernels.backend:BACKENDS",
         "boundaries": "hpcsim.boundary:BOUNDARIES",
+        "checkpoints": "hpcsim.output.checkpoint.modes:MODES",
+        "codecs": "hpcsim.output.compress:CODECS",
         "curves": "hpcsim.lattice.curve:CURVES",
         "exchanges": "hpcsim.comm.exchange:EXCHANGES",
         "histories": "hpcsim.output.writers:HISTORIES",

@@ -13,18 +13,25 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from hpcsim import __version__
+from hpcsim.cli.signals import StopSignals
 from hpcsim.errors import ConfigError, HpcsimError, unknown_name
 
 _TURN_S = 2.5
+# Verbs that end in good order when a signal asks them to.
+STOPPABLE = ("run", "restart")
 
 # Verb -> (module, help); the help stands here so that `hpcsim --help` imports no verb.
 VERBS = {
     "run": ("hpcsim.cli.run", "run a case from its TOML file"),
+    "restart": ("hpcsim.cli.restart", "go on with a run from its newest good checkpoint"),
+    "status": ("hpcsim.cli.status", "show step, time to go and last checkpoint of a run"),
     "check": ("hpcsim.cli.check", "report every fault of a case file without running it"),
     "list": ("hpcsim.cli.list", "list models, boundary conditions, integrators and whatever else has a name"),
     "inspect": ("hpcsim.cli.inspect", "show how a case becomes equations, stencils and kernels"),
     "compare": ("hpcsim.cli.compare", "compare two results site by site"),
     "plot": ("hpcsim.cli.plot", "draw a picture of a run"),
+    "checkpoint": ("hpcsim.cli.checkpoint", "list, verify, prune or convert the checkpoints of a run"),
+    "convert": ("hpcsim.cli.convert", "write snapshots in another format, for viewers or to save space"),
     "doctor": ("hpcsim.cli.doctor", "check that Python, MPI, HDF5, PETSc and the launch fit together"),
     "bench": ("hpcsim.cli.bench", "measure this machine and the kernels against its memory bandwidth"),
     "warmup": ("hpcsim.cli.warmup", "compile the kernels of a case before the job"),
@@ -63,8 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A file name need not be text in this locale; a message must not fail over it.
             stream.reconfigure(errors="backslashreplace")
+    signals = StopSignals()
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, signals)
     except HpcsimError as error:
         _let_the_first_rank_speak()
         print(f"hpcsim: {error}", file=sys.stderr)
@@ -80,9 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python itself would leave with 1, which belongs to `compare`.
         traceback.print_exc()
         return HpcsimError.exit_code
+    finally:
+        # A process that ends keeps them, so that a late signal does no harm; a caller gets its own back.
+        if argv is not None:
+            signals.restore()
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], signals: StopSignals) -> int:
     """Answer --help and --version, or hand the arguments to the verb."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
@@ -94,11 +106,15 @@ def _dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         kind = "option" if verb.startswith("-") else "verb"
         raise ConfigError(unknown_name(kind, verb, ("--help", "--version") if kind == "option" else VERBS))
+    # Before anything slow is imported, so that a signal that comes early is noted and ends nothing.
+    if verb in STOPPABLE:
+        signals.install()
     module = import_module(VERBS[verb][0])
     parser = verb_parser(verb, module)
     given, unknown = parser.parse_known_args(arguments[1:])
     if unknown:
         parser.error(_unknown_argument(unknown[0], parser))
+    given.signals, given.verb, given.raw = signals, verb, arguments[1:]
     return int(module.run(given) or 0)
 
 

@@ -47,9 +47,34 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     """
     file = os.fsdecode(path)
     source = printable(file, 300)
-    document = parse_toml(read_text(file), source)
+    return load_text(read_text(file), source, Path(file).absolute().parent, overrides)
+
+
+def load_text(text: str, source: str, directory: Path, overrides: Sequence[str] = ()) -> Config:
+    """Check a configuration given as TOML text.
+
+    Parameters
+    ----------
+    text : str
+        The TOML.
+    source : str
+        Words that begin the message of a refusal.
+    directory : Path
+        Where files named in the configuration lie.
+    overrides : sequence of str
+        As for `load`.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        With every fault found in the text and in the overrides.
+    """
+    document = parse_toml(text, source)
     merged, given, problems = apply_overrides(document, overrides)
-    directory = Path(file).absolute().parent
     try:
         config = from_mapping(merged, where=source, directory=directory)
     except ConfigError as error:

@@ -12,8 +12,10 @@ from pydantic_core import PydanticUndefined
 
 from hpcsim.config.schema import Config
 from hpcsim.config.sections.boundary import Condition, FieldBoundary
+from hpcsim.config.sections.checkpoint import Checkpoint
 from hpcsim.config.sections.initial import Start
 from hpcsim.config.sections.lattice import Lattice
+from hpcsim.config.sections.memory import Memory
 from hpcsim.config.sections.model import FieldEntry, Model
 from hpcsim.config.sections.output import Diagnostics, Output, Quantity
 from hpcsim.config.sections.run import Run
@@ -39,6 +41,8 @@ def tables() -> dict[str, type[Section]]:
         "[output]": Output,
         "[diagnostics]": Diagnostics,
         "[diagnostics.quantities] name": Quantity,
+        "[checkpoint]": Checkpoint,
+        "[memory]": Memory,
     }
 
 

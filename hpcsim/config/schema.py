@@ -11,8 +11,10 @@ from pydantic import PrivateAttr
 
 from hpcsim.config.files import inside
 from hpcsim.config.sections.boundary import Condition, FieldBoundary
+from hpcsim.config.sections.checkpoint import Checkpoint
 from hpcsim.config.sections.initial import InitialTable
 from hpcsim.config.sections.lattice import Lattice
+from hpcsim.config.sections.memory import Memory
 from hpcsim.config.sections.model import Model
 from hpcsim.config.sections.output import Diagnostics, Output
 from hpcsim.config.sections.run import Run
@@ -35,6 +37,8 @@ class Config(Section):
     run: Run = key(text="Length, step size, precision and execution of the run.")
     output: Output = key(text="Snapshots of fields.", default_factory=Output)
     diagnostics: Diagnostics = key(text="Time series of numbers.", default_factory=Diagnostics)
+    checkpoint: Checkpoint = key(text="Saved states from which a run goes on.", default_factory=Checkpoint)
+    memory: Memory = key(text="Memory that the run may take.", default_factory=Memory)
 
     _directory: Path | None = PrivateAttr(default=None)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.errors import ConfigError, HpcsimError, unknown_name
-from hpcsim.fields.pool import Allocator, HeapAllocator, Memory
+from hpcsim.fields.pool import Allocator, Memory, Pool, PoolAllocator
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.lattice.layout import Block, Layout
 from hpcsim.lattice.storage import Storage
@@ -57,6 +57,15 @@ class Register:
     static: bool = False
 
 
+def owned_window(layout: Layout, storage: Storage, spec: FieldSpec, block: Block, component: int) -> tuple[slice, ...]:
+    """Where the sites that a block owns in one component lie in the array of that block."""
+    lo, hi = layout.owned_box(block, spec.locations(len(block.lo))[component])
+    return tuple(
+        slice(first - start + storage.ghost, last - start + storage.ghost)
+        for first, last, start in zip(lo, hi, block.lo, strict=True)
+    )
+
+
 class State:
     """All registers of one rank.
 
@@ -69,11 +78,18 @@ class State:
     rank : int
         Whose blocks these are.
     allocator : Allocator, optional
-        Where memory comes from; private memory by default.
+        Where memory comes from; private memory of the pool by default.
     fresh : {"zero", "nan"}
         What new memory holds. NaN shows any value that is read before it was set.
     first_touch : callable, optional
         ``first_touch(flat, value)`` writes `value` everywhere, each page by the thread that will compute on it.
+    pool : Pool, optional
+        Pool of the run; by default one without a budget.
+
+    Attributes
+    ----------
+    pool : Pool
+        Where the registers, and copies of them, take their memory.
 
     Raises
     ------
@@ -90,6 +106,7 @@ class State:
         *,
         fresh: str = "zero",
         first_touch: FirstTouch = touch,
+        pool: Pool | None = None,
     ) -> None:
         if fresh not in FRESH:
             raise ConfigError(unknown_name("content of fresh memory", fresh, FRESH))
@@ -97,7 +114,8 @@ class State:
         self.layout = layout
         self.rank = rank
         self.scalars: dict[str, float | int] = {}
-        self._allocator = allocator if allocator is not None else HeapAllocator()
+        self.pool = pool if pool is not None else Pool()
+        self._allocator = allocator if allocator is not None else PoolAllocator(self.pool)
         self._fresh = FRESH[fresh]
         self._first_touch = first_touch
         self._registers: dict[str, Register] = {}
@@ -110,6 +128,8 @@ class State:
         ------
         ConfigError
             If the name is taken.
+        MemoryBudgetError
+            If the budget of the pool has no room for it.
         HpcsimError
             If the state was freed.
         """
@@ -118,7 +138,8 @@ class State:
         if name in self._registers:
             raise ConfigError(f"the register '{name}' exists already; names of registers are unique")
         shape = (len(self.storage.blocks), spec.components, *self.storage.pitch)
-        memory = self._allocator.allocate(int(np.prod(shape, dtype=np.int64)), spec.dtype, self.storage.ghost)
+        count = int(np.prod(shape, dtype=np.int64))
+        memory = self._allocator.allocate(count, spec.dtype, self.storage.ghost, owner=name)
         self._first_touch(memory.flat, self._fresh)
         array = memory.flat.reshape(shape)
         register = Register(name, spec, memory, memory.flat, array, memory.peers, saved, static)
@@ -176,14 +197,8 @@ class State:
             If the name is unknown.
         """
         register = self[name]
-        location = register.spec.locations(len(block.lo))[component]
-        lo, hi = self.layout.owned_box(block, location)
-        ghost = self.storage.ghost
-        slices = tuple(
-            slice(first - start + ghost, last - start + ghost)
-            for first, last, start in zip(lo, hi, block.lo, strict=True)
-        )
-        return register.array[self.storage.slot(block.id), component][slices]
+        window = owned_window(self.layout, self.storage, register.spec, block, component)
+        return register.array[self.storage.slot(block.id), component][window]
 
     def free(self) -> None:
         """Give back all memory, the newest register first; views taken before must not be used after.
@@ -200,6 +215,7 @@ class State:
             register.flat = register.array = np.empty(0, register.spec.dtype)
             register.peers = {}
             release(register.memory)
+        self.pool.trim()
 
     def __enter__(self) -> State:
         return self

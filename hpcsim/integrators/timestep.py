@@ -125,7 +125,7 @@ class StepControl:
 
     def __init__(self, order: int, smallest: float) -> None:
         self._exponent = -1.0 / order
-        self._smallest = smallest
+        self.smallest = smallest
         self.rejected = 0
 
     def next(self, dt: float, error: float) -> tuple[bool, float]:
@@ -145,8 +145,8 @@ class StepControl:
         accepted = error <= 1.0
         self.rejected += not accepted
         proposed = dt * factor
-        if not accepted and proposed < self._smallest:
+        if not accepted and proposed < self.smallest:
             raise BlowUpError(
-                f"the adaptive step fell to {proposed:.3g}, below {self._smallest:.3g}; the solution blows up"
+                f"the adaptive step fell to {proposed:.3g}, below {self.smallest:.3g}; the solution blows up"
             )
         return accepted, proposed

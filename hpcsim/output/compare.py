@@ -181,7 +181,7 @@ def compare_results(a: str | Path, b: str | Path) -> Comparison:
 
 def _compare_runs(left: Path, right: Path, outcome: Comparison) -> None:
     """Snapshots of equal step, the series, and the digests of the records."""
-    files = [{path.name: path for path in list_snapshots(side)} for side in (left, right)]
+    files = [{path.stem: path for path in list_snapshots(side)} for side in (left, right)]
     for name in _shared(files[0], files[1], "snapshot", outcome):
         _compare_snapshots(files[0][name], files[1][name], outcome)
     series = [_optional(read_history, side) for side in (left, right)]
@@ -198,7 +198,7 @@ def _compare_runs(left: Path, right: Path, outcome: Comparison) -> None:
 def _compare_snapshots(left: Path, right: Path, outcome: Comparison) -> None:
     """All fields of two files."""
     a, b = Snapshot(left), Snapshot(right)
-    where = left.stem if left.name == right.name else f"{left.name} {right.name}"
+    where = left.stem if left.stem == right.stem else f"{left.name} {right.name}"
     if a.step != b.step or a.time != b.time:
         outcome.notes.append(f"{where}: step {a.step}, t = {a.time!r} against step {b.step}, t = {b.time!r}")
     if a.domain != b.domain:

@@ -11,6 +11,8 @@ from pathlib import Path
 from hpcsim.comm.context import Context
 from hpcsim.errors import ConfigError, DiskError
 from hpcsim.output.files import disk_errors
+from hpcsim.output.read import snapshot_files
+from hpcsim.output.series import NAME as SERIES_NAME
 
 MAX_NAME = 200
 
@@ -114,6 +116,21 @@ class RunDirectory:
         """Reports of ranks that hang; gone after a run that does not."""
         return self.root / "watchdog"
 
+    @property
+    def checkpoints(self) -> Path:
+        """Saved states from which the run goes on."""
+        return self.root / "ckpt"
+
+    @property
+    def stop(self) -> Path:
+        """A file of this name, made by anyone, stops the run."""
+        return self.root / "stop"
+
+    @property
+    def status(self) -> Path:
+        """How far a live run is."""
+        return self.root / "status.json"
+
     def history(self, format: str) -> Path:
         """The time series in a format."""
         return self.root / f"history.{'h5' if format == 'hdf5' else format}"
@@ -163,9 +180,7 @@ class RunDirectory:
                 found = self._results()
                 if not found:
                     return ""
-                number = 1
-                while (target := self.root / f"earlier-{number}").exists():
-                    number += 1
+                target = _numbered(self.root, "earlier")
                 target.mkdir()
                 for path in found:
                     path.rename(target / path.name)
@@ -174,11 +189,67 @@ class RunDirectory:
         moved = _on_first(context, move)
         return Path(moved) if moved else None
 
+    def set_aside_after(self, context: Context, step: int, snapshots: int) -> Path | None:
+        """Move results that are later than a checkpoint out of the way of a run that goes on from it; collective.
+
+        They go to ``superseded-1``, ``superseded-2``, ... of this directory. Call it with the lock held.
+
+        Parameters
+        ----------
+        context : Context
+            The ranks.
+        step : int
+            Step of the checkpoint; later checkpoints are moved.
+        snapshots : int
+            Last step whose snapshot stays.
+
+        Returns
+        -------
+        Path or None
+            Where they are now; None if there were none.
+
+        Raises
+        ------
+        DiskError
+            On every rank, if they cannot be moved.
+        """
+
+        def move() -> str:
+            with disk_errors("move later results within", self.root):
+                found = [path for path in snapshot_files(self.snapshots) if _step(path) > snapshots]
+                found += [path for path in self.checkpoints.glob("step-*") if _step(path) > step]
+                (self.snapshots / SERIES_NAME).unlink(missing_ok=True)
+                if not found:
+                    return ""
+                target = _numbered(self.root, "superseded")
+                for path in found:
+                    (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+                    path.rename(target / path.parent.name / path.name)
+            return str(target)
+
+        moved = _on_first(context, move)
+        return Path(moved) if moved else None
+
     def _results(self) -> list[Path]:
         """What runs write here, the record first: without it the rest cannot be taken for a finished run."""
         own = [self.record, self.config, *sorted(self.root.glob("history.*")), self.snapshots, self.crash]
+        own += [self.checkpoints, self.status]
         found = [path for path in own if path.exists()]
         return [*found, *(path for path in (self.figures, self.logs) if path.exists())] if found else []
+
+
+def _numbered(root: Path, name: str) -> Path:
+    """The first of ``name-1``, ``name-2``, ... that does not exist."""
+    number = 1
+    while (target := root / f"{name}-{number}").exists():
+        number += 1
+    return target
+
+
+def _step(path: Path) -> int:
+    """Step in the name of a snapshot or checkpoint, -1 if there is none."""
+    digits = path.name.removeprefix("step-").split(".")[0]
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _on_first(context: Context, act: Callable[[], str]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -140,6 +141,38 @@ def preallocate(handle: int, nbytes: int) -> None:
     if facts.f_bavail * facts.f_frsize < nbytes - os.fstat(handle).st_blocks * 512:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(handle, nbytes)
+
+
+_KEEP_SIZE = 1
+
+
+def reserve_ahead(path: str | os.PathLike[str], nbytes: int) -> None:
+    """Reserve space behind the end of a file that grows, without changing its size.
+
+    It is for files that a library writes which cannot be left cleanly after a full disk.
+
+    Raises
+    ------
+    OSError
+        If there is not enough space, or the size limit of the process is smaller.
+    """
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        facts = os.fstat(handle)
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if most != resource.RLIM_INFINITY and facts.st_size + nbytes > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        reserve = _native_fallocate()
+        if reserve is not None and reserve(handle, _KEEP_SIZE, facts.st_size, nbytes) == 0:
+            return
+        code = ctypes.get_errno() if reserve is not None else errno.ENOSYS
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise OSError(code, os.strerror(code))
+        disk = os.fstatvfs(handle)
+        if disk.f_bavail * disk.f_frsize < nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(handle)
 
 
 def open_hdf5(path: str | os.PathLike[str], mode: str = "r") -> Any:

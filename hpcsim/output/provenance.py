@@ -11,7 +11,9 @@ from typing import Any
 import hpcsim
 from hpcsim.comm.context import Context
 
-PACKAGES = ("numpy", "numba", "llvmlite", "mpi4py", "h5py", "scipy", "petsc4py")
+PACKAGES = (
+    "numpy", "numba", "llvmlite", "mpi4py", "h5py", "scipy", "petsc4py", "numcodecs", "PyWavelets", "hdf5plugin",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -48,6 +49,38 @@ def job_runs(job: str, limit_s: float = 1.5) -> bool | None:
     if code != 0:
         return False if "Invalid job id" in text else None
     return bool(states - GONE)
+
+
+def job_seconds_left(job: str, limit_s: float = 3.0) -> float | None:
+    """Seconds until the time limit of a SLURM job; None if it has none or SLURM gives no answer.
+
+    Parameters
+    ----------
+    job : str
+        Job id.
+    limit_s : float
+        Seconds to wait for the answer.
+    """
+    program = shutil.which("squeue")
+    if program is None or not job.replace("_", "").isdecimal():
+        return None
+    answer = _answer(program, ["squeue", "-h", "-j", job, "-o", "%L"], limit_s)
+    return left_seconds(answer[1]) if answer is not None and answer[0] == 0 else None
+
+
+def left_seconds(text: str) -> float | None:
+    """Seconds of SLURM's ``days-hours:minutes:seconds``, in which leading parts may be missing.
+
+    Examples
+    --------
+    >>> left_seconds("1-02:00:05"), left_seconds("59:30"), left_seconds("UNLIMITED")
+    (93605.0, 3570.0, None)
+    """
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _answer(program: str, command: list[str], limit_s: float) -> tuple[int, str] | None:

@@ -23,7 +23,7 @@ def write_series(directory: str | Path) -> Path | None:
     Parameters
     ----------
     directory : path
-        Directory with the snapshots.
+        Directory with the snapshots; those in the format vtkhdf are shown.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def write_series(directory: str | Path) -> Path | None:
     DiskError
         If a snapshot cannot be read or the file cannot be written.
     """
-    paths = list_snapshots(directory)
+    paths = list_snapshots(directory, (".vtkhdf",))
     if len(paths) < 2:
         return None
     snapshots = [Snapshot(path) for path in paths]

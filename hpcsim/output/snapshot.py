@@ -16,7 +16,9 @@ from hpcsim.fields.spec import FieldSpec
 from hpcsim.lattice.domain import Domain
 from hpcsim.lattice.layout import Block, Layout
 from hpcsim.output.boxes import bars, wrapped_boxes, write_box
-from hpcsim.output.files import describe, discard, open_hdf5, preallocate, sync_directory
+from hpcsim.output.compress.options import Compression
+from hpcsim.output.files import discard, open_hdf5, preallocate
+from hpcsim.output.publish import failure, publish, settle, temporary_of
 from hpcsim.output.vtkhdf import Piece, create_file, describe_file, plan_pieces
 
 # Space kept for what HDF5 writes beside the values and the description.
@@ -35,11 +37,14 @@ class SnapshotField(NamedTuple):
         Components, centring, number type.
     read : callable
         ``read(block)`` gives one array of the owned sites per component (an array ``[component, ...]`` will do).
+    compression : Compression
+        What the user asks for; a format that cannot do it refuses it in the check of the case.
     """
 
     name: str
     spec: FieldSpec
     read: Callable[[Block], Sequence[np.ndarray]]
+    compression: Compression = Compression()
 
 
 def snapshot_name(step: int) -> str:
@@ -71,7 +76,7 @@ def write_snapshot(
     layout : Layout
         Blocks and owners.
     fields : sequence of SnapshotField
-        What to write.
+        What to write; if the compression of any is ``deflate``, all are written so.
     step, time
         Stored in the file; ``step`` names it.
     metadata : mapping
@@ -89,14 +94,18 @@ def write_snapshot(
     DiskError
         On every rank, if any rank could not write; the temporary file is then removed.
     """
+    if any(field.compression.codec == "deflate" for field in fields):
+        from hpcsim.output.deflated import write_deflated
+
+        return write_deflated(context, layout, fields, step, time, metadata, directory)
     final = Path(directory) / snapshot_name(step)
-    temporary = final.with_name(f".{final.name}.tmp")
+    temporary = temporary_of(final)
     specs = {field.name: field.spec for field in fields}
     offsets = _begin(context, layout.domain, specs, step, time, metadata, temporary)
     problem = _fill(context.rank, layout, fields, offsets, temporary)
-    _settle(context, problem, temporary)
-    problem = _publish(temporary, final) if context.rank == 0 else ""
-    _settle(context, problem, temporary)
+    settle(context, problem, temporary)
+    problem = publish(temporary, final) if context.rank == 0 else ""
+    settle(context, problem, temporary)
     return final
 
 
@@ -116,7 +125,7 @@ def _begin(
             answer["offsets"] = _lay_out(domain, specs, step, time, metadata, temporary)
         except (OSError, DiskError) as error:
             discard(temporary)
-            answer["problem"] = _message(error, temporary)
+            answer["problem"] = failure(error, temporary)
     answer = json.loads(context.bcast_text(json.dumps(answer)))
     if "problem" in answer:
         raise DiskError(answer["problem"])
@@ -175,7 +184,7 @@ def _fill(rank: int, layout: Layout, fields: Sequence[SnapshotField], offsets: S
         finally:
             os.close(handle)
     except OSError as error:
-        return _message(error, path)
+        return failure(error, path)
     return ""
 
 
@@ -212,34 +221,3 @@ def _stored(piece: Piece, values: Sequence[np.ndarray], lo: Sequence[int]) -> np
         parts = [part[..., piece.w - lo[3]] for part in parts]
     stored = np.stack(parts, axis=-1) if len(parts) > 1 else parts[0][..., np.newaxis]
     return stored.astype(piece.dtype, copy=False)
-
-
-def _publish(temporary: Path, final: Path) -> str:
-    """Give the finished file its name; what went wrong, or an empty text."""
-    try:
-        os.replace(temporary, final)
-        sync_directory(final.parent)
-    except OSError as error:
-        return _message(error, final)
-    return ""
-
-
-def _settle(context: Context, problem: str, temporary: Path) -> None:
-    """Go on if no rank has a problem; else clean up and raise the same error everywhere."""
-    if context.agree(not problem):
-        return
-    texts = context.gather_text(problem)
-    report = ""
-    if context.rank == 0:
-        discard(temporary)
-        failed = [(rank, text) for rank, text in enumerate(texts or []) if text]
-        ranks = ", ".join(str(rank) for rank, _ in failed[:8]) + (", ..." if len(failed) > 8 else "")
-        report = f"{failed[0][1]} (on rank{'s' if len(failed) > 1 else ''} {ranks})"
-    raise DiskError(context.bcast_text(report))
-
-
-def _message(error: OSError | DiskError, path: Path) -> str:
-    """Text of a failure for the person who runs the job."""
-    if isinstance(error, OSError):
-        return describe(error, "write the snapshot", path.with_name(path.name.removeprefix(".").removesuffix(".tmp")))
-    return str(error)

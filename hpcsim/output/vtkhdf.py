@@ -15,7 +15,7 @@ shows the values at its lower end.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.lattice.domain import Domain
 from hpcsim.lattice.location import Location, owned_extent
+from hpcsim.output.compress.lossless import DEFLATE_LEVEL
 
 AXES = "xyzw"
 FORMAT_VERSION = 1
@@ -161,7 +162,13 @@ def describe_file(
 
 
 def create_file(
-    handle: Any, domain: Domain, fields: Mapping[str, FieldSpec], step: int, time: float, metadata: Mapping[str, Any]
+    handle: Any,
+    domain: Domain,
+    fields: Mapping[str, FieldSpec],
+    step: int,
+    time: float,
+    metadata: Mapping[str, Any],
+    chunks: Callable[[Piece], tuple[int, ...]] | None = None,
 ) -> list[tuple[Piece, int]]:
     """Fill an empty HDF5 file with everything but the values.
 
@@ -173,11 +180,14 @@ def create_file(
         What the file is about.
     metadata : mapping
         JSON-able facts of the run; ``config`` (TOML text) is stored as a text dataset of its own.
+    chunks : callable, optional
+        Gives the shape of the chunks of a dataset, which are then shuffled and deflated; without it the datasets are
+        contiguous.
 
     Returns
     -------
     list of (Piece, int)
-        Every dataset with the byte offset of its first value in the file.
+        Every dataset with the byte offset of its first value in the file; 0 for one in chunks.
     """
     image = handle.create_group("VTKHDF")
     write_image_header(image, domain)
@@ -190,7 +200,7 @@ def create_file(
     placed = []
     for name, spec in fields.items():
         pieces = plan_pieces(domain, name, spec)
-        placed += [(piece, _place(handle, piece)) for piece in pieces]
+        placed += [(piece, _place(handle, piece, chunks(piece) if chunks else None)) for piece in pieces]
         if spec.centring in ("face", "edge"):
             _view_as_cells(handle, domain, name, pieces)
     return placed
@@ -217,13 +227,18 @@ def _write_time(image: Any, step: int, time: float) -> None:
     steps.create_dataset("Values", data=np.array([time], dtype=np.float64))
 
 
-def _place(handle: Any, piece: Piece) -> int:
-    """Create one contiguous dataset without writing it; its byte offset in the file."""
+def _place(handle: Any, piece: Piece, chunk: tuple[int, ...] | None) -> int:
+    """Create one dataset without writing it; its byte offset in the file, 0 if it is to have chunks."""
     import h5py
 
     properties = _properties()
-    properties.set_layout(h5py.h5d.CONTIGUOUS)
-    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    if chunk is None:
+        properties.set_layout(h5py.h5d.CONTIGUOUS)
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    else:
+        properties.set_chunk(chunk)
+        properties.set_shuffle()
+        properties.set_deflate(DEFLATE_LEVEL)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     parent, name = piece.path.rsplit("/", 1)
     group = handle.require_group(parent)
@@ -234,7 +249,7 @@ def _place(handle: Any, piece: Piece) -> int:
     dataset.attrs["components"] = np.array(piece.components, dtype=np.int64)
     if piece.w is not None:
         dataset.attrs["w"] = np.int64(piece.w)
-    offset = made.get_offset()
+    offset = made.get_offset() if chunk is None else 0
     return int(offset)
 
 

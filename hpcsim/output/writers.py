@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hpcsim.registry import Registry
 
-SNAPSHOTS = Registry("snapshot format", {"vtkhdf": "hpcsim.output.snapshot:write_snapshot"})
+SNAPSHOTS = Registry(
+    "snapshot format",
+    {
+        "vtkhdf": "hpcsim.output.snapshot:write_snapshot",
+        "packed": "hpcsim.output.packed:write_packed",
+    },
+)
 
 HISTORIES = Registry(
     "series format",

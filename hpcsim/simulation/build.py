@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from hpcsim.boundary.ghosts import Ghosts
 from hpcsim.comm.context import Context
 from hpcsim.config.schema import Config
 from hpcsim.fields.digest import digest
-from hpcsim.fields.pool import HeapAllocator, SharedAllocator
+from hpcsim.fields.image import image_bytes
+from hpcsim.fields.kept import Kept
+from hpcsim.fields.pool import Pool, SharedAllocator
 from hpcsim.fields.state import State
 from hpcsim.integrators.program import Program, Setting
 from hpcsim.integrators.timestep import StepControl, choose_dt, spectrum
@@ -19,11 +20,12 @@ from hpcsim.kernels.loopnest import LoopNest
 from hpcsim.lattice.layout import Layout
 from hpcsim.lattice.storage import Storage
 from hpcsim.schedule import first_step_at
+from hpcsim.simulation.budget import check_memory
 from hpcsim.simulation.case import Case, make_case, spacing_symbols
 from hpcsim.simulation.coefficients import CoefficientRanges
 from hpcsim.simulation.initialise import fill_initial, fill_statics
 from hpcsim.simulation.layout import case_layout
-from hpcsim.simulation.memory import check_memory
+from hpcsim.simulation.memory import case_storage
 from hpcsim.simulation.observe import Observer, observed_sweeps
 from hpcsim.symbolic.operators import AXES
 from hpcsim.timing import Timers
@@ -56,6 +58,8 @@ class Simulation:
         Steps done.
     time : float
         Simulated time.
+    kept : Kept
+        What a restart needs beside the registers.
     """
 
     def __init__(self, case: Case, context: Context, layout: Layout, setting: Setting, program: Program) -> None:
@@ -71,6 +75,10 @@ class Simulation:
         self.time = case.config.run.start_time
         self.dt = self.limit = 0.0
         self.control: StepControl | None = None
+        self.kept = Kept()
+        self.kept.add("clock", self._clock, self._set_clock)
+        # Read before a simulation is built again: files named in the configuration lie there.
+        self.kept.add("case", lambda: {"directory": str(case.config.directory)}, lambda saved: None)
         self._walled = [name for name in case.specs if setting.ghosts.fixes_planes(name)]
         self._walls = setting.ghosts.prepare(self._walled, 1, False) if self._walled else None
 
@@ -83,6 +91,34 @@ class Simulation:
         self.dt = choose_dt(scheme, self.limit, bounds.largest, run.dt, run.cfl, run.allow_unstable)
         if scheme.error_registers:
             self.control = StepControl(scheme.order, _SMALLEST_STEP * self.dt)
+
+    def _clock(self) -> dict[str, float]:
+        clock: dict[str, float] = {"step": self.step, "time": self.time, "dt": self.dt, "limit": self.limit}
+        if self.control is not None:
+            clock |= {"rejected": self.control.rejected, "smallest": self.control.smallest}
+        return clock
+
+    def _set_clock(self, saved: Mapping[str, float]) -> None:
+        """Take up an earlier run: its step size stays, adaptive steps go on from the last one."""
+        self.step, self.time = int(saved["step"]), float(saved["time"])
+        self.dt, self.limit = float(saved["dt"]), float(saved["limit"])
+        if self.case.scheme.error_registers:
+            self.control = StepControl(self.case.scheme.order, float(saved["smallest"]))
+            self.control.rejected = int(saved["rejected"])
+
+    def saved_registers(self) -> list[str]:
+        """Names of the registers that a checkpoint must hold."""
+        return [register.name for register in self.state if register.saved]
+
+    @property
+    def pool(self) -> Pool:
+        """Where the registers, and copies of them, take their memory."""
+        return self.state.pool
+
+    def copy_fits(self, names: Sequence[str], copies: int = 1) -> bool:
+        """Whether the memory budget of this rank has room for images of some registers."""
+        specs = [self.state[name].spec for name in names]
+        return self.pool.fits(copies * [image_bytes(self.layout, self.setting.storage, spec) for spec in specs])
 
     def start(self) -> None:
         """Prepare the first step once the initial values are in place."""
@@ -210,13 +246,36 @@ def build(config: Config, context: Context, owners: tuple[int, ...] | None = Non
     return assemble(make_case(config), context, owners)
 
 
-def assemble(case: Case, context: Context, owners: tuple[int, ...] | None = None) -> Simulation:
-    """A simulation from a checked case; parameters and errors as for `build`."""
+def assemble(
+    case: Case,
+    context: Context,
+    owners: tuple[int, ...] | None = None,
+    restore: Callable[[Simulation], None] | None = None,
+) -> Simulation:
+    """A simulation from a checked case; collective.
+
+    Parameters
+    ----------
+    case : Case
+        What is solved.
+    context, owners
+        As for `build`.
+    restore : callable, optional
+        Sets the registers and the clock from a checkpoint; otherwise they get the initial values of the case.
+
+    Raises
+    ------
+    ConfigError
+        As for `build`.
+    """
     layout = case_layout(case, context.size, owners)
     setting = make_setting(case, context, layout)
     fill_statics(case, setting)
     compile_kernels(case, setting)
     simulation = Simulation(case, context, layout, setting, Program(case.scheme, setting, case.kernels))
+    if restore is not None:
+        restore(simulation)
+        return simulation
     fill_initial(case, setting)
     simulation.choose_step()
     simulation.start()
@@ -244,20 +303,18 @@ def case_nests(case: Case, setting: Setting) -> list[LoopNest]:
     return [setting.make_nest(sweep) for sweep in (*sweeps, *observed_sweeps(case))]
 
 
-def make_setting(case: Case, context: Context, layout: Layout) -> Setting:
-    """Blocks, memory, backend and ghost fills of a case."""
+def make_setting(case: Case, context: Context, layout: Layout, copies: int = 0) -> Setting:
+    """Blocks, memory, backend and ghost fills of a case; `copies` of the state must fit into the budget too."""
     run = case.config.run
     dtype = next(iter(case.specs.values())).dtype
-    ghost = max(1, case.ghost)
 
     def storage_of(rank: int) -> Storage:
-        return Storage.build(layout, rank, ghost, case.staggered, np.dtype(dtype).itemsize)
+        return case_storage(case, layout, rank)
 
     storage = storage_of(context.rank)
-    check_memory(case, context, storage, np.dtype(dtype).itemsize)
-    shared = run.exchange == "shared" and context.size > 1
-    allocator = SharedAllocator(context) if shared else HeapAllocator()
-    state = State(storage, layout, context.rank, allocator, fresh=run.fresh_memory)
+    pool = Pool(check_memory(case, context, layout, copies), case.config.memory.strategy)
+    allocator = SharedAllocator(context, pool) if run.exchange == "shared" and context.size > 1 else None
+    state = State(storage, layout, context.rank, allocator, fresh=run.fresh_memory, pool=pool)
     timers = Timers()
     backend: Backend = BACKENDS.get(run.backend)(storage, run.threads)
     symbols = dict(case.system.symbols)

@@ -26,8 +26,10 @@ from hpcsim.lattice.partition import PARTITIONS
 from hpcsim.models.base import Model
 from hpcsim.models.build import build_model
 from hpcsim.models.initial import InitialCondition, resolve_initial
+from hpcsim.output.compress.options import compression_faults
 from hpcsim.output.writers import HISTORIES, SNAPSHOTS
 from hpcsim.simulation.faults import Faults
+from hpcsim.simulation.saving import saving_options
 from hpcsim.simulation.sponge import with_damping
 from hpcsim.symbolic.discretize import Discretizer
 from hpcsim.symbolic.expr import Access
@@ -136,6 +138,7 @@ def make_case(config: Config) -> Case:
     ):
         if name not in registry:
             faults.unknown(registry.kind, name, registry, where)
+    faults.collect(lambda: saving_options(config), "checkpoint")
     domain = faults.collect(lambda: _domain(config), "lattice")
     model = faults.collect(lambda: _model(config), "model")
     if domain is None or model is None:
@@ -155,6 +158,7 @@ def make_case(config: Config) -> Case:
         _add_levels(discrete, scheme)
         quantities = faults.collect(lambda: parse_quantities(config, model, system, scheme), "diagnostics")
     outputs = faults.collect(lambda: _outputs(config, system), "output.fields")
+    faults.problems += _compression_problems(config, system)
     kernels = faults.collect(lambda: _kernels(config, specs, system), "model.kernels") or ()
     if faults.problems or scheme is None or initial is None or quantities is None or outputs is None:
         raise faults.error()
@@ -275,6 +279,14 @@ def _no_initial(key: str, model: Model, rates: Mapping[str, str]) -> str:
     if key.removeprefix("dt(").removesuffix(")") in model.fields:
         return "a first rate is given for second-order equations, dtt(field) = ..., only; remove it"
     return unknown_name("field", key, [*model.fields, *rates])
+
+
+def _compression_problems(config: Config, system: System) -> list[Problem]:
+    """Codecs, bounds and formats that do not go together."""
+    output = config.output
+    names = output.fields or tuple(system.locations)
+    found = compression_faults(output.format, output.compression, output.error, output.ratio, names)
+    return [Problem(f"output.{key}", text) for key, text in found]
 
 
 def _outputs(config: Config, system: System) -> dict[str, Value]:

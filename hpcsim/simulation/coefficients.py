@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from hpcsim.errors import ConfigError, Problem
 from hpcsim.integrators.program import Setting
+from hpcsim.lattice.box import Box
 from hpcsim.lattice.layout import Block
+from hpcsim.models.sampling import slabs
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.evaluate import evaluate, scalar_value
 from hpcsim.symbolic.expr import Access, Coordinate, Expr, Symbol
@@ -74,28 +76,37 @@ class CoefficientRanges:
         for t in self._times if of_time else self._times[:1]:
             values = {**self._setting.values, "t": float(t), "dt": 0.0}
             if invariant(expr):
-                pieces: list[Any] = [np.float64(scalar_value(expr, values))]
+                pieces: Iterable[Any] = [np.float64(scalar_value(expr, values))]
             else:
-                pieces = [self._on_block(expr, block, values) for block in self._setting.storage.blocks]
+                pieces = (self._on_box(expr, block, *box, values) for block, box in self._boxes())
             for piece in pieces:
-                low, high = min(low, float(np.min(piece))), max(high, float(np.max(piece)))
+                # Unlike min and max of Python these keep a NaN.
+                low, high = float(np.minimum(low, np.min(piece))), float(np.maximum(high, np.max(piece)))
         return low, high
 
-    def _on_block(self, expr: Expr, block: Block, values: dict[str, float]) -> NDArray[Any]:
-        """Values at the owned cells of a block; what lives elsewhere is read at the same array index."""
+    def _boxes(self) -> Iterator[tuple[Block, Box]]:
+        """The owned cells of every block, by slabs: working arrays stay small beside the registers."""
+        for block in self._setting.storage.blocks:
+            for first, last in slabs(block.lo, block.hi):
+                yield block, ((first, *block.lo[1:]), (last, *block.hi[1:]))
+
+    def _on_box(
+        self, expr: Expr, block: Block, lo: tuple[int, ...], hi: tuple[int, ...], values: dict[str, float]
+    ) -> NDArray[Any]:
+        """Values at owned cells of a block; what lives elsewhere is read at the same array index."""
         state, ghost = self._setting.state, self._setting.storage.ghost
         environment: dict[Expr, Any] = {}
         for node in expr.walk():
             if isinstance(node, Symbol):
                 environment[node] = np.float64(values[node.name])
             elif isinstance(node, Coordinate):
-                index = np.arange(block.lo[node.axis], block.hi[node.axis]) + node.offset
+                index = np.arange(lo[node.axis], hi[node.axis]) + node.offset
                 points = self._setting.layout.domain.coordinate(node.axis, index, bool(node.staggered))
-                environment[node] = points.reshape([-1 if a == node.axis else 1 for a in range(len(block.lo))])
+                environment[node] = points.reshape([-1 if a == node.axis else 1 for a in range(len(lo))])
             elif isinstance(node, Access):
                 window = tuple(
-                    slice(ghost + step, ghost + step + hi - lo)
-                    for step, lo, hi in zip(node.offset, block.lo, block.hi, strict=True)
+                    slice(ghost + step + a - origin, ghost + step + b - origin)
+                    for step, a, b, origin in zip(node.offset, lo, hi, block.lo, strict=True)
                 )
                 slot = self._setting.storage.slot(block.id)
                 environment[node] = state[self._register(node)].array[(slot, node.component, *window)].astype(float)

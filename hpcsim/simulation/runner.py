@@ -1,11 +1,11 @@
-"""The run loop of the command line: advance to the next event, look, write, go on."""
+"""The run loop of the command line: advance to the next event, look, write, save, go on."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,21 +13,25 @@ from hpcsim.comm.launch_check import launched
 from hpcsim.comm.watchdog import Watchdog
 from hpcsim.diagnostics.finite import check_finite
 from hpcsim.errors import BlowUpError, DiskError
+from hpcsim.output.checkpoint.store import CheckpointStore
 from hpcsim.output.crash import write_crash_dump
 from hpcsim.output.directory import RunDirectory
 from hpcsim.output.files import replace_text
-from hpcsim.output.history import History, open_history
 from hpcsim.output.log import Log
 from hpcsim.output.progress import Progress
 from hpcsim.output.provenance import provenance
 from hpcsim.output.record import RunRecord
-from hpcsim.output.series import write_series
 from hpcsim.output.snapshot import SnapshotField
-from hpcsim.output.writers import SNAPSHOTS
-from hpcsim.schedule import Schedule, first_step_at
+from hpcsim.output.status import StatusFile
+from hpcsim.schedule import first_step_at
 from hpcsim.simulation.build import Simulation
+from hpcsim.simulation.checkpoint import run_facts
+from hpcsim.simulation.outputs import Outputs
+from hpcsim.simulation.resume import Resume
+from hpcsim.simulation.saves import Saves
+from hpcsim.simulation.turns import Agreement, StopSources, Turns
 
-_LONGEST_STRIDE = 1000
+STOP_FILE = "stop file"
 
 
 @dataclass
@@ -51,6 +55,46 @@ class Clock:
         return time.monotonic() - self.start
 
 
+@dataclass(frozen=True)
+class Means:
+    """What a runner is given beside the simulation.
+
+    Attributes
+    ----------
+    directory : RunDirectory
+        Where the results go; it exists and is locked.
+    log : Log
+        Messages of this rank.
+    watchdog : Watchdog
+        Is told of every step.
+    stops : StopSources
+        Where a wish to stop comes from.
+    began : float
+        Reading of the monotone clock when the process began its work.
+    bandwidth : float or None
+        Measured memory bandwidth of all ranks together in bytes per second, for the progress line.
+    quiet : bool
+        Whether to print no progress.
+    run_id : str
+        Name of this start of the run, equal on all ranks.
+    resume : Resume or None
+        What the simulation was restored from; None if it starts afresh.
+    earlier : tuple of dict
+        The starts of this run before this one, from its record.
+    """
+
+    directory: RunDirectory
+    log: Log
+    watchdog: Watchdog
+    stops: StopSources
+    began: float
+    bandwidth: float | None
+    quiet: bool
+    run_id: str
+    resume: Resume | None = None
+    earlier: tuple[dict[str, Any], ...] = ()
+
+
 class Runner:
     """Runs a simulation into a directory.
 
@@ -58,33 +102,44 @@ class Runner:
     ----------
     simulation : Simulation
         What is run.
-    directory : RunDirectory
-        Where the results go; it exists and is locked.
-    log : Log
-        Messages of this rank.
-    bandwidth : float or None
-        Measured memory bandwidth of all ranks together in bytes per second, for the progress line.
-    quiet : bool
-        Whether to print no progress.
+    means : Means
+        Where, how, and until when.
+
+    Attributes
+    ----------
+    stopped : str
+        Why the run stopped before its end; empty if it did not.
+    saved : bool
+        Whether the state at the stop is in an accepted checkpoint.
     """
 
-    def __init__(
-        self, simulation: Simulation, directory: RunDirectory, log: Log, bandwidth: float | None, quiet: bool
-    ) -> None:
+    def __init__(self, simulation: Simulation, means: Means) -> None:
         self.simulation = simulation
-        self.directory = directory
-        self.log = log
+        self.stopped = ""
+        self.saved = False
+        self._means = means
         self._config = simulation.case.config
         self._context = simulation.context
-        start = self._config.run.start_time
-        self._snapshots = Schedule(self._config.output.every, start, first=self._config.output.every != "end")
-        self._series = Schedule(self._config.diagnostics.every, start, first=True)
-        self._clock = Clock(time.monotonic())
+        self._clock = Clock(means.began)
+        self._first_step = simulation.step
         self._facts = provenance(self._context)
-        self._bandwidth = bandwidth
-        self._quiet = quiet
+        versions = (self._facts or {}).get("versions", {})
+        self.outputs = Outputs(simulation, means.directory, means.log, versions, self._finite)
+        facts = run_facts(simulation, means.run_id)
+        store = CheckpointStore(means.directory.checkpoints)
+        self._source = means.resume.name if means.resume is not None else ""
+        self.saves = Saves(simulation, store, means.log, facts, self._source)
+        stops = replace(means.stops, seconds_left=lambda: means.stops.seconds_left() - self.saves.margin_s)
+        self._turns = Turns(self._context, stops)
+        self._wall = 0.0
         self._record: RunRecord | None = None
-        self._history: History | None = None
+        self._status: StatusFile | None = None
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Give schedules and positions of the checkpoint back to their owners."""
+        if self._means.resume is not None:
+            self.simulation.kept.restore(self._means.resume.manifest.state)
 
     @property
     def last_step(self) -> int | None:
@@ -96,15 +151,18 @@ class Runner:
             return None
         return max(1, first_step_at(run.stop_time, run.start_time, self.simulation.dt))
 
-    def run(self, began: float, watchdog: Watchdog) -> dict[str, Any]:
-        """Run to the end; collective.
+    @property
+    def done(self) -> bool:
+        """Whether the run has reached its end."""
+        last = self.last_step
+        if last is not None:
+            return self.simulation.step >= last
+        stop = self._config.run.stop_time
+        assert stop is not None
+        return self.simulation.time >= stop - 0.5 * self.simulation.dt
 
-        Parameters
-        ----------
-        watchdog : Watchdog
-            Is told of every step.
-        began : float
-            Reading of the monotone clock when the process began its work.
+    def run(self) -> dict[str, Any]:
+        """Run to the end, or until something asks for a stop; collective.
 
         Returns
         -------
@@ -115,71 +173,86 @@ class Runner:
         ------
         BlowUpError
             If a field is not finite any more; a crash dump is left behind.
+        DiskError
+            If results cannot be written.
         """
-        self._clock.start = began
-        self._open()
         try:
-            self._loop(watchdog)
-            with watchdog.pause():
-                return self._finish()
+            self._open()
+            self._loop()
+            return self._finish()
         except BaseException as error:
             self._failed(error)
             raise
 
     def _open(self) -> None:
+        with self._means.watchdog.pause():
+            self.saves.prepare()
         if self._context.rank == 0:
-            replace_text(self.directory.config, self._config.to_toml())
-            self._record = RunRecord(self.directory.record, **self._facts or {}, **self._state("running"))
+            directory = self._means.directory
+            replace_text(directory.config, self._config.to_toml())
+            self._record = RunRecord(directory.record, **self._facts or {}, **self._state("running"))
             self._record.update()
-            if self._config.diagnostics.every and self.simulation.case.quantities:
-                columns = [quantity.name for quantity in self.simulation.case.quantities]
-                path = self.directory.history(self._config.diagnostics.format)
-                self._history = open_history(self._config.diagnostics.format, path, columns)
+            self._status = StatusFile(directory.status)
+            self.outputs.open()
 
-    def _loop(self, watchdog: Watchdog) -> None:
-        simulation, last = self.simulation, self.last_step
-        progress = self._make_progress(last)
-        self._events(watchdog, last=False)
-        while not self._done(last):
-            count = self._stride(last)
+    def _loop(self) -> None:
+        progress = self._make_progress()
+        watchdog, simulation = self._means.watchdog, self.simulation
+        self._meet()
+        self.outputs.look(self._wall, False, watchdog)
+        while not self.done and not self.stopped:
+            count = self._stride()
             watchdog.beat("step")
             begin = time.monotonic()
             simulation.advance(count)
-            self._clock.stepping += time.monotonic() - begin
-            self._check_finite(watchdog)
+            seconds = time.monotonic() - begin
+            self._clock.stepping += seconds
+            self._turns.stepped(count, seconds)
+            self._check_finite()
             if progress is not None:
                 progress.update(simulation.step, simulation.time)
-            self._events(watchdog, last=self._done(last))
+            self._events()
         if progress is not None:
             progress.close()
 
-    def _done(self, last: int | None) -> bool:
-        if last is not None:
-            return self.simulation.step >= last
-        stop = self._config.run.stop_time
-        assert stop is not None
-        return self.simulation.time >= stop - 0.5 * self.simulation.dt
+    def _events(self) -> None:
+        """Results, checkpoint and the agreement on a stop, in this order: a checkpoint knows of what was written."""
+        done, watchdog = self.done, self._means.watchdog
+        if self._turns.due and not done:
+            self._meet()
+        self.outputs.look(self._wall, done, watchdog)
+        if not done and not self.stopped:
+            self.saves.look(self._wall, watchdog)
 
-    def _stride(self, last: int | None) -> int:
+    def _meet(self) -> None:
+        """Agree with the other ranks on the time and on a stop; collective."""
+        agreed = self._turns.meet(self._clock.wall)
+        self._wall = agreed.wall
+        self.stopped = _reason(agreed)
+        if self._status is not None:
+            self._status.update(**self._progress_facts())
+
+    def _stride(self) -> int:
         """Steps until something has to be looked at."""
-        simulation = self.simulation
+        simulation, last = self.simulation, self.last_step
+        hints = [self._turns.remaining]
         if simulation.control is not None:
             return 1
         assert last is not None
-        hints = [last - simulation.step, _LONGEST_STRIDE]
-        hints += [s.next_step_hint(simulation.step, simulation.time, simulation.dt) for s in self._schedules()]
+        hints.append(last - simulation.step)
+        moment = (simulation.step, simulation.time, simulation.dt)
+        # Wall time passes between two meetings unnoticed: it is known only there.
+        schedules = (*self.outputs.schedules(), self.saves.schedule)
+        hints += [s.next_step_hint(*moment) for s in schedules if s.when.kind != "wall"]
         every = self._config.run.check_finite_every
         if every:
             hints.append(every - simulation.step % every)
         return max(1, min(hints))
 
-    def _schedules(self) -> Sequence[Schedule]:
-        return (self._snapshots, self._series) if self.simulation.case.quantities else (self._snapshots,)
-
-    def _check_finite(self, watchdog: Watchdog) -> None:
+    def _check_finite(self) -> None:
         every = self._config.run.check_finite_every
         if every and self.simulation.step % every == 0:
-            watchdog.beat("check")
+            self._means.watchdog.beat("check")
             self._finite()
 
     def _finite(self) -> None:
@@ -188,75 +261,68 @@ class Runner:
         with simulation.timers.region("diagnostics"):
             check_finite(self._context, simulation.state, simulation.case.specs, simulation.step, backend)
 
-    def _events(self, watchdog: Watchdog, last: bool) -> None:
-        simulation = self.simulation
-        moment = (simulation.step, simulation.time, simulation.dt)
-        wall = self._agreed_wall()
-        if simulation.case.quantities and (self._series.due(*moment, wall, last=last) or last):
-            watchdog.beat("diagnostics")
-            with simulation.timers.region("diagnostics"):
-                values = simulation.quantities()
-                if self._history is not None and self._new_row():
-                    self._history.append(simulation.step, simulation.time, values)
-        # The final state is always written: it is what the run was made for.
-        if self._snapshots.due(*moment, wall, last=last) or last:
-            watchdog.beat("output")
-            # Nothing that is not finite is ever written as a result.
+    def _finish(self) -> dict[str, Any]:
+        """Save the state, close the results and write the record; collective."""
+        watchdog = self._means.watchdog
+        with watchdog.pause():
             self._finite()
-            with watchdog.pause(), simulation.timers.region("output"):
-                self.write_snapshot()
+            section = self._config.checkpoint
+            if self.stopped or section.at_end or section.every == "end":
+                self.saved = self.saves.save_now(watchdog)
+            self.saves.drain(watchdog)
+            digests = self.simulation.digests()
+            values: dict[str, Any] = {}
+            if self._context.rank == 0:
+                values = self._close(digests)
+            self._context.barrier()
+            self.saves.free()
+        return values
 
-    def _new_row(self) -> bool:
-        fresh = getattr(self, "_row", -1) != self.simulation.step
-        self._row = self.simulation.step
-        return fresh
+    def _close(self, digests: dict[str, str]) -> dict[str, Any]:
+        assert self._record is not None and self._status is not None
+        self.outputs.close()
+        self.outputs.index()
+        self._status.update(**self._progress_facts(), force=True)
+        if self.stopped:
+            self._record.update(**self._state("stopped"), digest=digests, reason=self.stopped)
+        else:
+            self._record.finish(**{**self._state("finished"), "digest": digests})
+        return dict(self._record.values)
 
-    def _agreed_wall(self) -> float:
-        if not any(schedule.when.kind == "wall" for schedule in self._schedules()):
-            return 0.0
-        return float(self._context.max(self._clock.wall))
-
-    def fields(self) -> list[SnapshotField]:
-        """What snapshots hold."""
-        simulation = self.simulation
-        simulation.settle()
-        return [
-            SnapshotField(
-                name,
-                simulation.observer.spec_of(name),
-                partial(simulation.observer.block_parts, name, t=simulation.time, dt=simulation.dt),
-            )
-            for name in simulation.case.outputs
-        ]
-
-    def write_snapshot(self) -> None:
-        """Write one snapshot of the state as it is; collective."""
-        simulation = self.simulation
-        metadata = {"config": self._config.to_toml(), "versions": (self._facts or {}).get("versions", {})}
-        write = SNAPSHOTS.get(self._config.output.format)
-        path = write(
-            self._context, simulation.layout, self.fields(), simulation.step, simulation.time, metadata,
-            self.directory.snapshots,
-        )  # fmt: skip
-        self.log.note(f"wrote {path.name} at step {simulation.step}, t = {simulation.time:.6g}")
-
-    def _make_progress(self, last: int | None) -> Progress | None:
-        if self._context.rank != 0 or self._quiet:
+    def _make_progress(self) -> Progress | None:
+        if self._context.rank != 0 or self._means.quiet:
             return None
+        return Progress(
+            self.last_step or 0, self._cells, first=self._first_step,
+            bytes_per_cell_step=self.simulation.program.bytes_per_cell_step,
+            bandwidth=self._means.bandwidth, bar=not launched(os.environ),
+        )  # fmt: skip
+
+    @property
+    def _cells(self) -> int:
         cells = 1
         for extent in self.simulation.case.domain.shape:
             cells *= extent
-        return Progress(
-            last or 0, cells, bytes_per_cell_step=self.simulation.program.bytes_per_cell_step,
-            bandwidth=self._bandwidth, bar=not launched(os.environ),
-        )  # fmt: skip
+        return cells
+
+    def _progress_facts(self) -> dict[str, Any]:
+        """What ``hpcsim status`` shows."""
+        simulation, run = self.simulation, self._config.run
+        return {
+            "step": simulation.step, "first_step": self._first_step, "last_step": self.last_step,
+            "time": simulation.time, "stop_time": run.stop_time, "ranks": self._context.size,
+            "wall_s": self._clock.wall, "steps_wall_s": self._clock.stepping, "cells": self._cells,
+            "checkpoint": self.saves.newest, "checkpoints": self.saves.statistics.record(),
+        }  # fmt: skip
 
     def _state(self, status: str) -> dict[str, Any]:
         simulation, run = self.simulation, self._config.run
-        cells = 1.0
-        for extent in simulation.case.domain.shape:
-            cells *= extent
         stepping = self._clock.stepping
+        done = simulation.step - self._first_step
+        start = {
+            "run": self._means.run_id, "from": self._source, "first_step": self._first_step,
+            "steps": simulation.step, "ranks": self._context.size, "status": status,
+        }  # fmt: skip
         return {
             "status": status,
             "config_digest": self._config.digest(),
@@ -271,26 +337,15 @@ class Runner:
             "wall_s": self._clock.wall,
             "steps_wall_s": stepping,
             "compile_s": simulation.setting.backend.compile_seconds,
-            "cells_per_s": cells * simulation.step / stepping if stepping else 0.0,
+            "cells_per_s": self._cells * done / stepping if stepping else 0.0,
             "bytes_per_cell_step": simulation.program.bytes_per_cell_step,
             "flops_per_cell_step": simulation.program.flops_per_cell_step,
             "regions_s": dict(simulation.timers.seconds),
+            "checkpoint": self.saves.newest,
+            "checkpoints": self.saves.statistics.record(),
+            "compression": self.outputs.compression,
+            "starts": [*self._means.earlier, start],
         }
-
-    def _finish(self) -> dict[str, Any]:
-        self._finite()
-        digests = self.simulation.digests()
-        values: dict[str, Any] = {}
-        if self._context.rank == 0:
-            if self._history is not None:
-                self._history.close()
-            if self.directory.snapshots.is_dir():
-                write_series(self.directory.snapshots)
-            assert self._record is not None
-            self._record.finish(**{**self._state("finished"), "digest": digests})
-            values = dict(self._record.values)
-        self._context.barrier()
-        return values
 
     def _failed(self, error: BaseException) -> None:
         """Leave what can be left without the other ranks; a second fault must not hide the first."""
@@ -298,10 +353,10 @@ class Runner:
             try:
                 leave(error)
             except (OSError, DiskError) as second:
-                self.log.warn(str(second))
+                self._means.log.warn(str(second))
 
     def _leave_crash_dump(self, error: BaseException) -> None:
-        simulation = self.simulation
+        simulation, directory = self.simulation, self._means.directory
         if not isinstance(error, BlowUpError):
             return
         fields = [
@@ -309,10 +364,9 @@ class Runner:
             for name, spec in simulation.case.specs.items()
         ]
         write_crash_dump(
-            self._context, simulation.layout, fields, simulation.step, simulation.time, str(error),
-            self.directory.crash,
-        )  # fmt: skip
-        self.log.info(f"the state of the failed run is in {self.directory.crash}")
+            self._context, simulation.layout, fields, simulation.step, simulation.time, str(error), directory.crash
+        )
+        self._means.log.info(f"the state of the failed run is in {directory.crash}")
 
     def _leave_record(self, error: BaseException) -> None:
         if self._record is None:
@@ -321,5 +375,13 @@ class Runner:
         self._record.update(**self._state(status), reason=f"{type(error).__name__}: {error}".rstrip(": "))
 
     def _leave_history(self, error: BaseException) -> None:
-        if self._history is not None:
-            self._history.close()
+        self.outputs.close()
+
+
+def _reason(agreed: Agreement) -> str:
+    """Why the run stops now; empty if it goes on."""
+    if agreed.signal:
+        return signal.Signals(agreed.signal).name
+    if agreed.file:
+        return STOP_FILE
+    return "end of the wall time" if agreed.seconds_left <= 0.0 else ""

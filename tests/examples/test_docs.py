@@ -174,13 +174,13 @@ def test_every_option_of_run_is_on_the_page() -> None:
 
 
 def test_every_exit_code_is_on_the_page() -> None:
+    from hpcsim.cli.start import STOPPED
     from hpcsim.comm.watchdog import EXIT_CODE
 
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", section("command-line.md", "Exit codes"), re.MULTILINE)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    # No verb reads checkpoints, so nothing ends with the code of a missing one.
-    raised = {kind.exit_code for kind in kinds if kind is not errors.NoCheckpointError}
-    assert listed == raised | {0, 1, EXIT_CODE, 130}
+    raised = {kind.exit_code for kind in kinds}
+    assert listed == raised | {0, 1, STOPPED, EXIT_CODE, 130}
 
 
 def test_every_key_of_the_record_is_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,8 @@ import hpcsim
 
 PACKAGE = Path(hpcsim.__file__).parent
 ROOMS = (
-    "errors", "registry", "schedule", "timing", "native", "config", "symbolic", "lattice", "comm", "fields", "kernels",
-    "boundary", "solvers", "integrators", "amr", "balance", "couplings", "ensemble", "models", "diagnostics", "output",
+    "errors", "registry", "schedule", "sizes", "timing", "native", "config", "symbolic", "lattice", "comm", "fields",
+    "kernels", "boundary", "solvers", "integrators", "amr", "balance", "couplings", "ensemble", "models", "diagnostics", "output",
     "simulation", "machine", "api", "launch", "scaling", "perf", "cli", "__main__",
 )  # fmt: skip
 # Libraries that only some rooms may name; everything else asks those rooms.

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from hpcsim.config.values import Formula, FrozenDict, Name, Section, Table, When, fault, key
+from hpcsim.config.values import Formula, FrozenDict, Name, Positive, Section, Table, When, fault, key
 
 Reduction = Literal["integral", "max", "min", "norm2", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+def _form(value: Any) -> str:
+    """Tag of a bound that is given for all fields or field by field."""
+    return "=table" if isinstance(value, Mapping) else "=one"
+
+
+Bounds = Annotated[
+    Annotated[Positive, Tag("=one")] | Annotated[Table[Positive], Tag("=table")],
+    Discriminator(_form),
+]
 
 
 class Output(Section):
@@ -19,7 +31,18 @@ class Output(Section):
         None, "Fields and derived quantities to write.", shown_default="the model's fields"
     )
     every: When = key("end", "When: '20 steps', 't=0.5', '30 min' or 'end'.")
-    format: Name = key("vtkhdf", "File format, as in `hpcsim list snapshots`.")
+    format: Name = key("vtkhdf", "File format, as in `hpcsim list snapshots`; packed is the one for every codec.")
+    compression: Name = key(
+        "none", "Codec, as in `hpcsim list codecs`, or auto for the one that fits; vtkhdf takes none and deflate."
+    )
+    error: Bounds | None = key(
+        None,
+        "Largest absolute error that the compression may make; a table gives it field by field, others stay exact.",
+        unit="field",
+    )
+    ratio: Annotated[Positive, Field(le=1.0)] | None = key(
+        None, "Instead of error: share of the bytes that a lossy codec may use."
+    )
 
     @field_validator("fields")
     @classmethod

@@ -32,7 +32,7 @@ class CountingAllocator:
     def __init__(self) -> None:
         self.freed: list[int] = []
 
-    def allocate(self, count: int, dtype: str, lead: int) -> Memory:
+    def allocate(self, count: int, dtype: str, lead: int, owner: str = "") -> Memory:
         memory = HeapAllocator().allocate(count, dtype, lead)
         memory.peers = {7: np.full(3, float(len(self.freed)))}
         number = self.count = getattr(self, "count", -1) + 1

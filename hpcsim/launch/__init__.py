@@ -1,0 +1,1 @@
+"""Starting ranks: on this machine now, and again when one is lost."""

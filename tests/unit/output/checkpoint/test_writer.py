@@ -1,0 +1,360 @@
+"""Checkpoints written by one process: what is in them, and what keeps one from being accepted (F-01, F-05, F-07)."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hpcsim.comm.context import Context
+from hpcsim.errors import ConfigError, HpcsimError
+from hpcsim.output.checkpoint import collective, shards
+from hpcsim.output.checkpoint.modes import MODES
+from hpcsim.output.checkpoint.options import CheckpointOptions
+from tests.unit.output.checkpoint.writing import CALLS, WAYS, Failing, Run, left_over, replaced
+
+
+@pytest.fixture
+def context():
+    return Context.serial()
+
+
+@pytest.mark.parametrize("mode", MODES.names())
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ndim", [1, 2, 3, 4])
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_every_value_is_at_its_place(context, tmp_path, mode, way, ndim, codec):
+    """All centrings and number types, read back by the table alone; the HDF5 file holds them one after the other."""
+    run = Run(context, tmp_path / "ckpt", ndim, mode=mode, codec=codec)
+    report = run.write(3, way)
+    assert report.accepted and not report.problem
+    assert not run.faults(report.name) and not run.wrong(report.name, 3)
+    manifest = run.store.read_manifest(report.name)
+    table = run.store.read_table(report.name, manifest)
+    assert report.nbytes == int(table["stored"].sum())
+    assert (manifest.mode, manifest.codec, manifest.step, manifest.state) == (mode, codec, 3, {"next": 4})
+    with h5py.File(run.store.path(report.name) / manifest.files[0].name) as handle:
+        for place, entry in enumerate(manifest.fields):
+            rows = np.sort(table[table["field"] == place], order="offset")
+            dataset = handle[f"fields/{place}"]
+            assert dataset.dtype == (entry.dtype if codec == "none" else "u1") and not dataset.attrs
+            assert dataset.chunks is None and dataset.nbytes == rows["stored"].sum()
+            assert dataset.id.get_offset() == rows["offset"][0]
+    assert run.store.current() == report.name and not left_over(run.store.root)
+
+
+def test_the_same_state_makes_the_same_bytes(context, tmp_path):
+    """No time of day and no memory content gets into the files."""
+    names = ["MANIFEST.json", "blocks.bin", "shard-00000.h5"]
+    paths = []
+    for number in range(2):
+        run = Run(context, tmp_path / str(number), 3)
+        paths.append(run.store.path(run.write(3).name))
+    assert sorted(p.name for p in paths[0].iterdir()) == names
+    assert all((paths[0] / name).read_bytes() == (paths[1] / name).read_bytes() for name in names)
+
+
+def test_report_says_where_the_time_went(context, tmp_path):
+    run = Run(context, tmp_path, codec="zstd")
+    seconds = run.write(1).seconds
+    assert all(seconds[phase] > 0 for phase in ("prepare", "pack", "digest", "encode", "write", "sync", "verify"))
+    assert seconds["stall"] <= seconds["total"] and seconds["accept"] > 0
+    report = Run(context, tmp_path / "b").write(1, WAYS[1])
+    assert report.durable == sum(report.seconds[phase] for phase in ("pack", "write", "sync")) > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "shard"}, "did you mean 'shards'"),
+        ({"writers_per_node": -1}, "writers_per_node"),
+        ({"keep": 1}, "at least 2"),
+        ({"full_every": 0}, "full_every"),
+        ({"codec": "wavelet"}, "lossless"),
+        ({"codec": "zst"}, "did you mean 'zstd'"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(context, tmp_path, options, said):
+    with pytest.raises(ConfigError, match=said):
+        Run(context, tmp_path, **options)
+
+
+def test_all_faulty_options_are_named():
+    with pytest.raises(ConfigError) as caught:
+        CheckpointOptions(keep=0, full_every=0, mode="x")
+    assert len(caught.value.problems) == 3
+
+
+def test_without_parallel_hdf5_shards_are_offered(monkeypatch):
+    """The message says what to install."""
+    monkeypatch.setattr(collective, "has_mpio", lambda: False)
+
+    class Two:
+        size = 2
+
+    with pytest.raises(ConfigError, match=r"(?s)h5py.*install.*'shards'"):
+        collective.Collective().check(Two())
+    collective.Collective().check(Context.serial())
+
+
+def test_one_attempt_at_a_time(context, tmp_path):
+    """Beginning or writing while one is under way is refused, and the one under way ends well."""
+    run = Run(context, tmp_path)
+    assert run.writer.poll() is None and run.writer.drain() is None
+    released = []
+    run.writer.begin(run.fields(1), 1, 0.5, 0.5, {}, lambda: released.append(1))
+    assert run.writer.busy
+    with pytest.raises(HpcsimError, match="still being written"):
+        run.writer.begin(run.fields(2), 2, 1.0, 0.5, {}, lambda: released.append(2))
+    with pytest.raises(HpcsimError, match="still being written"):
+        run.write(2)
+    assert run.writer.drain().accepted and released == [1] and not run.writer.busy
+    assert run.write(2).accepted
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_work_beside_the_run(context, tmp_path, monkeypatch, codec):
+    """The values are read after ``begin`` came back, and the thread makes no file and no layout."""
+    go, main = threading.Event(), threading.current_thread()
+    threads: dict[str, set] = {"create": set(), "pwrite": set(), "lay_out": set()}
+
+    def noted(name, wait=False):
+        def act(true, *arguments):
+            threads[name].add(threading.current_thread() is main)
+            if wait and threading.current_thread() is not main:
+                assert go.wait(10)
+            return true(*arguments)
+
+        return act
+
+    from hpcsim.output.checkpoint import attempt, packing
+
+    true_lay_out, true_copy = attempt.lay_out, np.copyto
+    monkeypatch.setattr(attempt, "lay_out", lambda *a: noted("lay_out")(true_lay_out, *a))
+    run = Run(context, tmp_path, codec=codec)
+    fields = run.fields(1)
+    arrays = {block.id: fields[0].read(block) for block in run.layout.blocks}
+    fields[0] = fields[0]._replace(read=lambda block: arrays[block.id])
+    released = []
+    monkeypatch.setattr(packing.np, "copyto", lambda *a: noted("pwrite", wait=True)(true_copy, *a))
+    with replaced(monkeypatch, create=noted("create"), pwrite=noted("pwrite", wait=False)):
+        run.writer.begin(fields, 1, 0.5, 0.5, {}, lambda: released.append(1))
+        for values in arrays.values():
+            values[0][...] += 8
+        assert run.writer.poll() is None and not released
+        go.set()
+        report = run.writer.drain()
+    assert report.accepted and released == [1]
+    assert threads["create"] == threads["lay_out"] == {True} and False in threads["pwrite"]
+    wrong = run.wrong(report.name, 1)
+    assert wrong and {name for name, _ in wrong} == {fields[0].name} and not run.faults(report.name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("options", [{}, {"codec": "zstd"}, {"incremental": True}], ids=["plain", "codec", "increment"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
+def test_every_single_call_fails_once(context, tmp_path, monkeypatch, way, options, code):
+    """F-01, F-07: the i-th call to the disk fails, i = 1, 2, ... until none does; the old checkpoint stays good."""
+    run = Run(context, tmp_path / "ckpt", 2, few=True, **options)
+    assert run.write(1).accepted
+    number, failed, held = 0, [], {"step-00000001": 1}
+    while True:
+        number += 1
+        step = 1 + number
+        # Other values than those of the last good one: in an increment too there is something to write.
+        held[f"step-{step:08d}"] = value = held[run.store.current()] % 8 + 1
+        with monkeypatch.context() as patch:
+            disk = Failing(patch, number, code)
+            report = run.write(step, way, run.fields(value))
+        if not disk.failed:
+            break
+        failed.append(disk.failed)
+        current = run.store.current()
+        assert not run.faults(current) and not run.wrong(current, held[current])
+        if report.accepted:
+            # Only what comes after the acceptance may fail and leave it standing.
+            assert current == report.name and (not report.problem or "accepted" in report.problem)
+            assert all(not run.faults(name) for name in run.store.names())
+        else:
+            assert "cannot" in report.problem and "ckpt" in report.problem
+        assert not [name for name in left_over(run.store.root) if name.startswith(".tmp")], (number, disk.failed)
+        for name in left_over(run.store.root):
+            assert report.accepted and report.problem and name.startswith(".old")
+        run.store.clean()
+    assert report.accepted and number > 20
+    needed = {"mkdir", "create", "open_write", "preallocate", "pwrite", "fsync", "rename", "open_read", "pread"}
+    assert needed <= set(failed) <= set(CALLS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_disk_that_fails_for_good(context, tmp_path, monkeypatch, way):
+    """F-07: every call from the i-th on fails, clearing up included; nothing old is harmed, and later all is well."""
+    run = Run(context, tmp_path / "ckpt", 2, few=True)
+    assert run.write(1).accepted
+    number, value = 0, 1
+    while True:
+        number += 1
+        with monkeypatch.context() as patch:
+            disk = Failing(patch, number, errno.EROFS, for_good=True)
+            report = run.write(2, way)
+        value = 2 if run.store.current() == "step-00000002" else value
+        assert not run.faults(run.store.current()) and not run.wrong(run.store.current(), value)
+        assert report.accepted == (not disk.failed) or "not everything older" in report.problem
+        if not disk.failed:
+            break
+    assert number > 20 and run.write(3, way).accepted
+    run.store.clean()
+    assert not left_over(run.store.root)
+
+
+@pytest.mark.parametrize("mode", MODES.names())
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_a_write_that_was_lost_shows(context, tmp_path, monkeypatch, mode, codec):
+    """F-05, F-06: every write of values that does not arrive, or arrives changed, is found by reading back."""
+    run = Run(context, tmp_path, 2, few=True, mode=mode, codec=codec)
+    assert run.write(1).accepted
+    harms = {"lost": lambda data: None, "half": lambda data: data[: len(data) // 2], "changed": flipped}
+    for harm in harms.values():
+        number = found = 0
+        while True:
+            number += 1
+            calls = {"count": 0, "hit": False}
+
+            def pwrite(true, handle, data, offset, calls=calls, number=number, harm=harm):
+                calls["count"] += 1
+                if calls["count"] == number and not bytes(data).startswith((b"step-", b"{")):
+                    calls["hit"] = True
+                    data = harm(memoryview(data).cast("B"))
+                if data is not None:
+                    true(handle, data, offset)
+
+            with replaced(monkeypatch, pwrite=pwrite):
+                report = run.write(2)
+            if calls["count"] < number:
+                break
+            if calls["hit"] and not report.accepted:
+                assert "does not read back" in report.problem
+                found += 1
+        # Headers and values are caught here; table and manifest have their own digest when they are read.
+        assert found >= len(run.registers) and run.write(2).accepted
+
+
+def flipped(data: memoryview) -> bytes:
+    """The same with one bit changed."""
+    raw = bytearray(data)
+    raw[len(raw) // 2] ^= 4
+    return bytes(raw)
+
+
+def test_without_read_back_nothing_is_read(context, tmp_path, monkeypatch):
+    """The option is obeyed by shards, and collective never leaves it out."""
+    reads = {}
+    for mode in MODES:
+        run = Run(context, tmp_path / mode, mode=mode, read_back=False)
+        reads[mode] = 0
+
+        def count(true, *arguments, mode=mode):
+            reads[mode] += 1
+            return true(*arguments)
+
+        with replaced(monkeypatch, open_read=count):
+            assert run.write(1).accepted
+    assert reads["shards"] < reads["collective"]
+
+
+def test_too_little_room_is_said_before_anything_is_written(context, tmp_path, monkeypatch):
+    """F-05: the message has both amounts."""
+    run = Run(context, tmp_path)
+    with replaced(monkeypatch, free_bytes=lambda true, path: 1000, create=lambda *a: pytest.fail("made a file")):
+        report = run.write(1)
+    assert not report.accepted and "0.0 MB are free" in report.problem and not left_over(run.store.root)
+    assert run.write(1).accepted
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_state_that_is_no_json_is_refused_before_the_disk_is_touched(context, tmp_path, way):
+    run = Run(context, tmp_path / "ckpt")
+    for state in ({"x": float("nan")}, {"x": {1, 2}}):
+        if way == WAYS[0]:
+            report = run.writer.write(run.fields(1), 1, 0.5, 0.5, state)
+        else:
+            run.writer.begin(run.fields(1), 1, 0.5, 0.5, state, lambda: None)
+            report = run.writer.drain()
+        assert not report.accepted and "JSON" in report.problem
+    assert not (tmp_path / "ckpt").exists()
+
+
+def test_values_that_are_not_as_declared_are_refused(context, tmp_path):
+    run = Run(context, tmp_path)
+    fields = run.fields(1)
+    fields[1] = fields[1]._replace(read=lambda block: [np.zeros((1, 1))])
+    report = run.write(1, fields=fields)
+    assert not report.accepted and "u@prev[0] of block" in report.problem and "declaration" in report.problem
+    fields[1] = fields[1]._replace(read=lambda block: 1 / 0)
+    report = run.write(1, WAYS[1], fields)
+    assert not report.accepted and "ZeroDivisionError" in report.problem
+
+
+def test_the_same_step_again_replaces_it(context, tmp_path):
+    """A run that went back to an older checkpoint comes to the same step again."""
+    run = Run(context, tmp_path)
+    assert run.write(1).accepted and run.write(2).accepted
+    fields = run.fields(5)
+    report = run.write(2, fields=fields)
+    assert report.accepted and not run.faults(report.name) and not run.wrong(report.name, 5)
+    assert run.store.names() == ["step-00000002", "step-00000001"] and not left_over(run.store.root)
+
+
+def test_what_a_run_started_from_stays_until_two_newer_ones_are_there(context, tmp_path):
+    run = Run(context, tmp_path)
+    for step in (1, 2):
+        assert run.write(step).accepted
+    run.writer = run.new_writer(protect=frozenset({"step-00000001"}))
+    expected = {3: [3, 2, 1], 4: [4, 3, 1], 5: [5, 4]}
+    for step, kept in expected.items():
+        assert run.write(step).accepted
+        assert run.store.names() == [f"step-{n:08d}" for n in kept]
+
+
+def test_shards_of_a_node(monkeypatch):
+    """Ranks are dealt to writers in runs; the first of each leads."""
+
+    class Node:
+        size = node_size = 5
+        node_ranks = (0, 1, 2, 3, 4)
+
+        class comm:
+            @staticmethod
+            def Allgather(send, receive):
+                Node.sent = int(send[0])
+
+    leaders = {}
+    for writers in (0, 1, 2, 3, 5, 9):
+        leaders[writers] = []
+        for rank in range(5):
+            Node.node_rank = rank
+            shards.Shards().groups(Node, writers)
+            leaders[writers].append(Node.sent)
+    assert leaders[0] == leaders[5] == leaders[9] == [0, 1, 2, 3, 4]
+    assert leaders[1] == [0] * 5 and leaders[2] == [0, 0, 0, 3, 3] and leaders[3] == [0, 0, 2, 2, 4]
+
+
+def test_damage_in_the_tests_themselves_would_show(context, tmp_path):
+    """TEST-OF-TEST: the checks used here notice a changed byte in each file."""
+    run = Run(context, tmp_path)
+    name = run.write(1).name
+    path: Path = run.store.path(name)
+    for file in sorted(path.iterdir()):
+        raw = bytearray(file.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        good = file.read_bytes()
+        file.write_bytes(raw)
+        assert run.faults(name), file
+        file.write_bytes(good)
+    assert not run.faults(name) and run.wrong(name, 2)
+    assert replace(CheckpointOptions(), keep=3).keep == 3
