@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+from pathlib import Path
 
 from hpcsim.errors import ConfigError, unknown_name
 
-KINDS = ("memory", "stencil", "exchange")
+KINDS = ("memory", "stencil", "exchange", "checkpoint")
 ORDERS = (2, 4, 6, 8)
 DTYPES = ("float64", "float32")
 
@@ -22,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtypes", type=_dtypes, default=DTYPES, help="number types (default float64,float32)")
     parser.add_argument("--threads", type=_positive, default=None, help="threads (default: 2, or 1 on one processor)")
     parser.add_argument("--repeats", type=_positive, default=7, help="timed rounds (default 7)")
+    parser.add_argument("--gib", type=_size, default=4.0, help="with checkpoint: size of the state (default 4)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="with checkpoint: where to write (default: here)"
+    )
     parser.add_argument(
         "--ranks", action=argparse.BooleanOptionalAction, default=True, help="compare ranks with threads"
     )
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     set_threads(threads)
     from hpcsim.perf.bench import Settings, as_text, report
 
-    settings = Settings(args.n, args.orders, args.dtypes, threads, args.repeats)
+    settings = Settings(args.n, args.orders, args.dtypes, threads, args.repeats, args.gib, str(args.directory))
     if _launched():
         return _on_ranks(args, settings)
     found = report(args.kind, settings, args.ranks)
@@ -62,12 +68,13 @@ def _on_ranks(args: argparse.Namespace, settings: object) -> int:
     with Context.launch(1) as context:
         if args.kind == "exchange" and context.size != 2:
             raise ConfigError(f"bench exchange: measures the plane between 2 ranks, and there are {context.size}")
-        shared = on_ranks(args.kind, settings, context) if args.kind != "memory" and context.size > 1 else {}
+        wanted = args.kind != "memory" and (context.size > 1 or args.kind == "checkpoint")
+        shared = on_ranks(args.kind, settings, context) if wanted else {}
         if context.rank == 0 and args.on_ranks:
             hand_back(shared)
         elif context.rank == 0:
-            found = {"bench": "exchange", "host": context.hosts[0], "threads": 1, **shared}
-            if args.kind != "exchange":
+            found = {"bench": args.kind, "host": context.hosts[0], "threads": 1, **shared}
+            if args.kind not in ("exchange", "checkpoint"):
                 found = report(args.kind, settings, with_ranks=False)
             if args.kind == "stencil" and shared:
                 found["ranks"] = shared
@@ -79,6 +86,16 @@ def _on_ranks(args: argparse.Namespace, settings: object) -> int:
 def _positive(text: str) -> int:
     value = int(text) if text.isdigit() else 0
     if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return value
+
+
+def _size(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
     return value
 

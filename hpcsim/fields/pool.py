@@ -69,13 +69,15 @@ class Lease:
         Bytes that were asked for.
     owner : str
         Who asked.
+    number : int
+        Place in the order of all leases of the pool.
     """
 
-    __slots__ = ("_block", "_pool", "nbytes", "owner")
+    __slots__ = ("_block", "_pool", "nbytes", "number", "owner")
 
-    def __init__(self, pool: Pool, block: Block | None, nbytes: int, owner: str) -> None:
+    def __init__(self, pool: Pool, block: Block | None, nbytes: int, owner: str, number: int) -> None:
         self._pool, self._block = pool, block
-        self.nbytes, self.owner = nbytes, owner
+        self.nbytes, self.owner, self.number = nbytes, owner, number
 
     def view(self, dtype: DTypeLike = np.uint8, shape: int | tuple[int, ...] | None = None) -> NDArray[Any]:
         """The memory as an array, 64-byte aligned, not initialised; it must not be used after the return.
@@ -165,7 +167,8 @@ class Pool:
         self._ledger = Ledger(budget)
         self._strategy: Strategy = Buddy(self._ledger) if strategy == "buddy" else SizeClasses(self._ledger)
         self._lock = threading.Lock()
-        self._held: dict[int, Lease] = {}
+        # Number to owner and bytes; the leases themselves are not kept, so that a pool dies with its last user.
+        self._held: dict[int, tuple[str, int]] = {}
         self._in_use = self._most_in_use = self._leases = 0
 
     def lease(self, nbytes: int, owner: str) -> Lease:
@@ -204,9 +207,9 @@ class Pool:
                     block = self._strategy.take(nbytes)
             except NoRoom as reason:
                 raise self._refusal(nbytes, owner, str(reason)) from None
-            lease = Lease(self, block, nbytes, owner)
-            self._held[id(lease)] = lease
             self._leases += 1
+            self._held[self._leases] = owner, nbytes
+            lease = Lease(self, block, nbytes, owner, self._leases)
             self._in_use += nbytes
             if self._in_use > self._most_in_use:
                 self._most_in_use = self._in_use
@@ -234,7 +237,7 @@ class Pool:
 
     def _take_back(self, lease: Lease) -> None:
         with self._lock:
-            if self._held.pop(id(lease), None) is None:
+            if self._held.pop(lease.number, None) is None:
                 raise LeaseError(f"the lease of '{lease.owner}' ({size_text(lease.nbytes)}) is returned a second time")
             self._in_use -= lease.nbytes
             block, lease._block = lease._block, None
@@ -245,7 +248,7 @@ class Pool:
 
     def is_held(self, lease: Lease) -> bool:
         """Whether a lease was not returned yet."""
-        return id(lease) in self._held
+        return lease.number in self._held
 
     @property
     def budget(self) -> int | None:
@@ -257,8 +260,8 @@ class Pool:
         """Figures of this moment."""
         with self._lock:
             ledger, classes = self._ledger, dict[int, int]()
-            for lease in self._held.values():
-                size = self._strategy.size_class(lease.nbytes)
+            for _, nbytes in self._held.values():
+                size = self._strategy.size_class(nbytes)
                 classes[size] = classes.get(size, 0) + 1
             return PoolStatistics(
                 self._in_use, self._most_in_use, ledger.held, ledger.high_water, self._leases, ledger.growths,
@@ -268,7 +271,7 @@ class Pool:
     def leaks(self) -> list[tuple[str, int]]:
         """Owner and bytes of every lease that was not returned, oldest first; empty at the end of a sound run."""
         with self._lock:
-            return [(lease.owner, lease.nbytes) for lease in self._held.values()]
+            return list(self._held.values())
 
     def owners(self) -> dict[str, int]:
         """Bytes in use by owner."""
@@ -277,8 +280,8 @@ class Pool:
 
     def _owners(self) -> dict[str, int]:
         sums: dict[str, int] = {}
-        for lease in self._held.values():
-            sums[lease.owner] = sums.get(lease.owner, 0) + lease.nbytes
+        for owner, nbytes in self._held.values():
+            sums[owner] = sums.get(owner, 0) + nbytes
         return sums
 
     def footprint(self, nbytes: int) -> int:

@@ -154,24 +154,24 @@ class SizeClasses:
     def _chunk(self, nbytes: int) -> Bytes:
         """A large block: an unused one that is not too large, or a new one."""
         asked = round_up(nbytes, PAGE)
-        self._most_asked = max(self._most_asked, self._asked + asked)
+        most = max(self._most_asked, self._asked + asked)
         place = bisect_left(self._unused, (asked,))
         if place < len(self._unused) and self._unused[place][0] <= max(asked, nbytes * SPACING):
             size, _, chunk = self._unused.pop(place)
             self._unused_bytes -= size
         else:
             size = asked
-            self._make_room(size)
+            self._make_room(size, most)
             chunk = self._ledger.map(size)
-        self._asked += asked
+        self._asked, self._most_asked = self._asked + asked, most
         self._taken += size
         self._most_held = max(self._most_held, self._taken + self._unused_bytes)
         return chunk
 
-    def _make_room(self, size: int) -> None:
-        """Give up unused blocks for a new one, so that neither the demand nor the budget is left behind."""
-        enough = self._most_held >= _ENOUGH * self._most_asked
-        limit = self._most_held if enough else int(_MOST * self._most_asked)
+    def _make_room(self, size: int, demand: int) -> None:
+        """Give up unused blocks for a new one as far as the largest demand there was, and the budget, want it."""
+        enough = self._most_held >= _ENOUGH * demand
+        limit = self._most_held if enough else int(_MOST * demand)
         excess = max(self._taken + self._unused_bytes + size - limit, self._ledger.excess(size))
         if excess > 0:
             self.free(excess)

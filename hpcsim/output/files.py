@@ -120,10 +120,15 @@ def _native_fallocate() -> Any:
     return function
 
 
-def preallocate(handle: int, nbytes: int) -> None:
+def preallocate(handle: int, nbytes: int) -> bool:
     """Reserve the space of a file of ``nbytes`` bytes now, so that a full disk shows before any data are written.
 
     On file systems without the call the size is set and the free space is compared instead.
+
+    Returns
+    -------
+    bool
+        Whether the space is reserved; if not, there was enough a moment ago.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def preallocate(handle: int, nbytes: int) -> None:
     reserve = _native_fallocate()
     if reserve is not None and nbytes > 0:
         if reserve(handle, 0, 0, nbytes) == 0:
-            return
+            return True
         code = ctypes.get_errno()
         if code not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
             raise OSError(code, os.strerror(code))
@@ -141,6 +146,7 @@ def preallocate(handle: int, nbytes: int) -> None:
     if facts.f_bavail * facts.f_frsize < nbytes - os.fstat(handle).st_blocks * 512:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(handle, nbytes)
+    return False
 
 
 _KEEP_SIZE = 1

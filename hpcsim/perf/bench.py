@@ -6,11 +6,13 @@ import platform
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hpcsim.comm.context import Context
 from hpcsim.kernels.bandwidth import STREAMS, make_stream
 from hpcsim.perf.c_loops import load
+from hpcsim.perf.checkpoint import measure_checkpoint
 from hpcsim.perf.exchange import measure_exchange
 from hpcsim.perf.ranks import run_ranks
 from hpcsim.perf.sampling import Spread, interleave, ratio
@@ -37,6 +39,10 @@ class Settings:
         Threads, and ranks of the comparison with ranks.
     repeats : int
         Timed rounds.
+    gib : float
+        Size of the state of ``"checkpoint"``.
+    directory : str
+        Where ``"checkpoint"`` writes.
     """
 
     n: int = 256
@@ -44,12 +50,15 @@ class Settings:
     dtypes: tuple[str, ...] = ("float64", "float32")
     threads: int = 2
     repeats: int = 7
+    gib: float = 4.0
+    directory: str = "."
 
     def arguments(self) -> list[str]:
         """The same as command-line arguments."""
         return [
             "--n", str(self.n), "--orders", ",".join(map(str, self.orders)), "--dtypes", ",".join(self.dtypes),
-            "--threads", str(self.threads), "--repeats", str(self.repeats),
+            "--threads", str(self.threads), "--repeats", str(self.repeats), "--gib", str(self.gib),
+            "--directory", self.directory,
         ]  # fmt: skip
 
 
@@ -58,7 +67,7 @@ def report(kind: str, settings: Settings, with_ranks: bool = True) -> dict[str, 
 
     Parameters
     ----------
-    kind : {"memory", "stencil", "exchange"}
+    kind : {"memory", "stencil", "exchange", "checkpoint"}
         What to measure.
     settings : Settings
         How.
@@ -68,8 +77,8 @@ def report(kind: str, settings: Settings, with_ranks: bool = True) -> dict[str, 
     head = {"bench": kind, "host": socket.gethostname(), "machine": platform.machine(), "threads": settings.threads}
     if kind == "memory":
         return {**head, **measure_memory(settings)}
-    if kind == "exchange":
-        return {**head, **_from_ranks("exchange", settings, 2)}
+    if kind in ("exchange", "checkpoint"):
+        return {**head, **_from_ranks(kind, settings, 2)}
     found = {**head, **measure_stencils(settings)}
     if with_ranks and settings.threads > 1:
         found["ranks"] = _from_ranks("stencil", settings, settings.threads)
@@ -80,6 +89,8 @@ def on_ranks(kind: str, settings: Settings, context: Context) -> dict[str, Any]:
     """The part of a report that runs on several ranks; collective."""
     if kind == "exchange":
         return measure_exchange(context, PLANE, 4 * settings.repeats)
+    if kind == "checkpoint":
+        return measure_checkpoint(context, settings.gib, settings.repeats, Path(settings.directory))
     case = ("wave", settings.orders[0], settings.dtypes[0])
     return measure_ranks(case, settings.n, settings.repeats, context)
 
@@ -123,7 +134,10 @@ def measure_stencils(settings: Settings) -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """A report for people."""
-    body = {"memory": _memory_text, "stencil": _stencil_text, "exchange": _exchange_text}[found["bench"]](found)
+    texts = {
+        "memory": _memory_text, "stencil": _stencil_text, "exchange": _exchange_text, "checkpoint": _checkpoint_text,
+    }  # fmt: skip
+    body = texts[found["bench"]](found)
     return "\n".join([f"{found['bench']} on {found['host']}, {found['threads']} thread(s)", "", *body])
 
 
@@ -174,6 +188,29 @@ def _exchange_text(found: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     plane = " x ".join(map(str, found["plane"]))
     return [f"Sendrecv of {plane} float64: {found['sendrecv_microseconds']:.1f} us", "", *_table(head, rows)]
+
+
+def _checkpoint_text(found: dict[str, Any]) -> list[str]:
+    if "missing" in found:
+        return [f"not measured: {found['missing']}"]
+    head = ("what", "part", "seconds", "best", "MB/s")
+    rows = [
+        (
+            name,
+            part,
+            f"{spread['median']:.3f}",
+            f"{spread['best']:.3f}",
+            f"{found['bytes'] / 1e6 / spread['median']:.0f}",
+        )
+        for name, parts in found["parts"].items()
+        for part, spread in parts.items()
+        if spread["median"] > 0.0
+    ]
+    lines = [f"state of {found['bytes'] / 2**30:.2f} GiB on {found['ranks']} rank(s)", "", *_table(head, rows), ""]
+    for name, value in found["ratios"].items():
+        if value is not None:
+            lines.append(f"{name}: {value['median']:.2f} (best {value['best']:.2f})")
+    return lines + [f"{name}: not measured, {reason}" for name, reason in found["absent"].items()]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -69,7 +69,7 @@ def _refusal(
     shape = " x ".join(map(str, case.domain.shape))
     text = (
         f"{shape} cells need {size_text(total)} of memory for the {ranks} of {context.hosts[context.rank]}; the budget "
-        f'is {size_text(budget)} (memory.budget = "{case.config.memory.budget}" of {size_text(offered)}).'
+        f'is {size_text(budget)} (memory.budget = "{case.config.memory.budget}"; the node offers {size_text(offered)}).'
     )
     text += f" {'One rank' if context.size > 1 else 'The run'} holds {_owners(case, need)}."
     return f"{text} {_remedies(case, context, need, budget // context.node_size, copies)}"

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.special import factorial
 
 from hpcsim.api import Simulation
 from tests.convergence.support import (
@@ -71,18 +72,55 @@ def test_kg_03_variable_mass_and_reversal(start):
     assert largest(waves, "E") <= 1e-12 * scale
 
 
+WEIGHTS = {2: (-2.0, 1.0), 4: (-5 / 2, 4 / 3, -1 / 12)}
+"""Second derivative in units of 1/dx**2: weight of the site, then of both sites at distance 1, 2."""
+
+
+def damped_steps(levels, chi, speed, damping, order, spacing, dt, steps):
+    """The two levels after some leapfrog steps, with whole arrays; the mass is that of the middle level."""
+    u, before = levels
+    half = 0.5 * damping * dt
+    for step in range(steps):
+        bend = sum(
+            weight * (np.roll(u, m, axis) + np.roll(u, -m, axis) if m else u)
+            for axis in range(u.ndim)
+            for m, weight in enumerate(WEIGHTS[order])
+        )
+        force = speed**2 * bend / spacing**2 - chi(step * dt) ** 2 * u
+        u, before = (2 * u - (1 - half) * before + dt**2 * force) / (1 + half), u
+    return u, before
+
+
 @pytest.mark.parametrize("order", [2, 4])
 def test_kg_04_linearity(start, order):
-    """The solution from a*u + b*v is a*U + b*V, also for a mass of space and time and with damping."""
-    parameters = {"chi": "0.5 + 0.3*sin(x)*cos(y) + 0.1*cos(t)", "damping": 0.02}
+    """The solution from a*u + b*v is a*U + b*V, also for a mass of space and time and with damping.
+
+    Every wrong factor of a linear term is linear as well, so both levels are compared with the formula of the step.
+    """
+    shape, dx, dt, steps = [24, 20], 0.5, 0.1, 200
+    parameters = {"chi": "0.5 + 0.3*sin(x)*cos(y) + 0.1*cos(3*t)", "damping": 0.02, "c": 0.8}
     a, b = 0.7, -1.9
-    runs = [klein_gordon(start, [24, 20], 0.5, order=order, parameters=parameters, dt=0.1) for _ in range(3)]
+    runs = [klein_gordon(start, shape, dx, order=order, parameters=parameters, dt=dt) for _ in range(3)]
     for waves, factors in zip(runs, ((1, 0), (0, 1), (a, b)), strict=True):
         for register, seeds in (("E", (1, 2)), ("E@prev", (3, 4))):
             u, v = map(noise, seeds)
             put(waves, register, lambda *x, u=u, v=v, f=factors: f[0] * u(*x) + f[1] * v(*x))
-        waves.run(steps=200)
+        waves.run(steps=steps)
     scale = largest(runs[2], "E")
+
+    x, y = np.ogrid[: shape[0], : shape[1]]
+    x, y = dx * (x + 0.5), dx * (y + 0.5)
+    levels = damped_steps(
+        [a * noise(first)(x, y) + b * noise(second)(x, y) for first, second in ((1, 2), (3, 4))],
+        lambda t: 0.5 + 0.3 * np.sin(x) * np.cos(y) + 0.1 * math.cos(3 * t),
+        parameters["c"], parameters["damping"], order, dx, dt, steps,
+    )  # fmt: skip
+    for register, level in zip(("E", "E@prev"), levels, strict=True):
+
+        def at_sites(*points, level=level):
+            return level[tuple(np.rint(x / dx - 0.5).astype(int) for x in points)]
+
+        assert largest(runs[2], register, at_sites) <= 1e-12 * scale
     parts = zip(*(pieces(waves, "E") for waves in runs), strict=True)
     for (first, _), (second, _), (sum_of_both, _) in parts:
         sum_of_both -= a * first + b * second
@@ -92,7 +130,11 @@ def test_kg_04_linearity(start, order):
 
 @pytest.mark.parametrize("ndim", [1, 2, 3, 4])
 def test_kg_05_nothing_outruns_the_stencil(start, ndim):
-    """After n steps the field is exactly zero farther than n sites from its support, along the axes together."""
+    """After n steps the field is exactly zero farther than n sites from its support, along the axes together.
+
+    A site at distance n is reached by the shortest paths alone. Each of their steps multiplies by (c*dt/dx)**2, and
+    all of them start at one site, so the front has a closed form.
+    """
     n, steps = [40, 24, 16, 12][ndim - 1], [12, 7, 4, 3][ndim - 1]
     middle = n // 2 + 0.5
 
@@ -108,6 +150,12 @@ def test_kg_05_nothing_outruns_the_stencil(start, ndim):
         reached = distance(*points) <= steps
         assert not values[~reached].any()
         assert values[reached].all()
+        steps_along = [np.maximum(np.abs(x - middle) - 1, 0) for x in points]
+        paths = math.factorial(steps) / math.prod(factorial(m) for m in steps_along)
+        origin = [np.clip(x, middle - 1, middle + 1) for x in points]
+        exact = paths * waves.dt ** (2 * steps) * noise(5)(*origin)
+        front = distance(*points) == steps
+        assert np.all(np.abs(values - exact)[front] <= 1e-12 * np.abs(exact)[front])
 
 
 def test_kg_05_transport_at_cfl_1(start):

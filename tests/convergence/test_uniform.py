@@ -152,7 +152,37 @@ def test_kg_14_nonlinear_mass(start):
     crossings = dt * (sign + series[sign] / (series[sign] - series[sign + 1]))
     found = math.pi * (len(crossings) - 1) / (crossings[-1] - crossings[0])
     assert len(crossings) == 11
+    # The field starts at rest, at the top of the first swing.
+    assert abs(crossings[0] / (period / 4) - 1) <= 1e-5
     assert abs(found - 0.153747501) <= 1e-5
+
+
+@pytest.mark.parametrize("begin", [0.0, 2.0])
+def test_kg_22_phase_of_the_mass(start, begin):
+    """The growth exponent does not know when the mass is largest; the field after four periods does."""
+    period, steps, errors = 4 * math.pi, (75, 150, 300), []
+    exact = solve_ivp(
+        lambda t, s: [s[1], -((0.25 + 0.08 * math.cos(0.5 * t)) ** 2) * s[0]],
+        (begin, begin + 4 * period),
+        [1.0, 0.0],
+        "DOP853",
+        rtol=1e-13,
+        atol=1e-15,
+    ).y[0, -1]
+    for n in steps:
+        waves = klein_gordon(
+            start,
+            [8],
+            1.0,
+            parameters={"chi": "0.25 + 0.08*cos(0.5*t)"},
+            initial={"E": 1.0},
+            dt=period / n,
+            start_time=begin,
+        )
+        waves.run(steps=4 * n)
+        errors.append(abs(mean(waves, "E") / exact - 1))
+    assert errors[-1] <= 5e-5
+    assert_order([period / n for n in steps], errors, 2)
 
 
 def test_kg_22_parametric_resonance(start):

@@ -96,7 +96,7 @@ def test_a_refusal_on_one_rank_is_one_on_all(context) -> None:
         before = simulation.pool.leaks()
         own = simulation.state.pool
         if context.rank == context.size - 1:
-            simulation.state.pool = Pool(budget=4096)
+            simulation.state.pool = Pool(budget=1000)
         with pytest.raises(MemoryBudgetError, match="'publication 0 of u' needs"):
             Publisher(simulation)
         assert simulation.state.pool.leaks() == ([] if context.rank == context.size - 1 else before)

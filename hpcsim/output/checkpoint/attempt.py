@@ -90,6 +90,7 @@ class Attempt:
         self._nbytes = 0
         self._files: list[FileEntry] = []
         self._own: DataFile | None = None
+        self._reserved = True
         self._target: Target | None = None
         self._packing: Packing | None = None
         with self._caught(), self.timers.region("prepare"):
@@ -130,7 +131,9 @@ class Attempt:
                 return False
             with self._caught():
                 self._make_file(totals)
-            self._share_places(totals, packing)
+            if not self._share_places(totals, packing):
+                with self._caught():
+                    self._fill_with_zeros(packing)
             return self._vote()
 
     def fill(self) -> None:
@@ -139,7 +142,7 @@ class Attempt:
             return
         with self._caught():
             self.job.mode.fill(self._target)
-        if (self.job.options.read_back or self.job.mode.must_read_back) and not self._problem:
+        if (self.job.options.read_back or not self.job.mode.trusted) and not self._problem:
             with self._caught(), self.timers.region("verify"):
                 self._read_back(self._target)
 
@@ -210,25 +213,25 @@ class Attempt:
         self._own = lay_out(kinds, nbytes.tolist())
         handle = io.create(self._temporary / groups.names[group])
         try:
-            io.preallocate(handle, self._own.size)
+            self._reserved = io.preallocate(handle, self._own.size)
             self._own.write_frame(handle)
         finally:
             io.close(handle)
 
-    def _share_places(self, totals: NDArray[np.int64], packing: Packing) -> None:
-        """Tell all ranks what the leaders made, and give the pieces their places."""
+    def _share_places(self, totals: NDArray[np.int64], packing: Packing) -> bool:
+        """Tell all ranks what the leaders made, and give the pieces their places; whether all space is reserved."""
         groups, rank = self.job.groups, self.job.context.rank
         count = len(self.draft.fields)
-        mine = np.zeros(count + 3, np.int64)
+        mine = np.zeros(count + 4, np.int64)
         if self._own is not None:
             digest = np.frombuffer(bytes.fromhex(self._own.digest), np.int64)
-            mine[:] = [*self._own.offsets, self._own.size, *digest]
+            mine[:] = [*self._own.offsets, self._own.size, *digest, not self._reserved]
         made = all_rows(self.job.context, mine)[groups.leaders]
         written = np.zeros(len(groups.leaders), np.int64)
         np.add.at(written, groups.number, totals.sum(axis=1))
         used = np.flatnonzero(written)
         for group in used.tolist():
-            frame = made[group, count + 1 :].tobytes().hex()
+            frame = made[group, count + 1 : count + 3].tobytes().hex()
             self._files.append(FileEntry(groups.names[group], "", int(made[group, count]), frame))
         group = int(groups.number[rank])
         before = totals[:rank][groups.number[:rank] == group].sum(axis=0)
@@ -238,6 +241,22 @@ class Attempt:
             packing.place(int(np.searchsorted(used, group)), made[group, :count] + before)
         starts = made[group, :count]
         self._target = Target(self.job.context, path, packing, self.job.staging, starts, self._own is not None)
+        return not made[:, -1].any()
+
+    def _fill_with_zeros(self, packing: Packing) -> None:
+        """Take the space of this rank's pieces where it could not be reserved and a full disk would not be reported."""
+        path = self._target.path if self._target is not None else None
+        if self.job.mode.trusted or path is None:
+            return
+        self.job.staging.fill(0)
+        handle = io.open_write(path)
+        try:
+            for batch in packing.batches(len(self.job.staging)):
+                rows = packing.rows[batch]
+                io.pwrite(handle, self.job.staging[: int(rows["stored"].sum())], int(rows["offset"][0]))
+            io.fsync(handle)
+        finally:
+            io.close(handle)
 
     def _read_back(self, target: Target) -> None:
         """Compare what this rank wrote, and the frame of its file, with what it had in memory."""
@@ -280,7 +299,7 @@ class Attempt:
             return
         if context.rank == 0:
             try:
-                self.job.store.prune(options.keep, options.protect)
+                self.job.store.prune(options.keep, {*options.protect, manifest.name})
             except (DiskError, OSError) as error:
                 self._note = f"{manifest.name} was accepted, but not everything older could be removed: {error}"
         if options.incremental:

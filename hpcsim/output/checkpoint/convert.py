@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.comm.context import Context
-from hpcsim.errors import ConfigError, DiskError
+from hpcsim.errors import ConfigError, DiskError, unknown_name
 from hpcsim.output.checkpoint import io, seal
 from hpcsim.output.checkpoint.check import check_listing, check_table, frame_gaps, stored_dtypes
 from hpcsim.output.checkpoint.collective import FILE_NAME
 from hpcsim.output.checkpoint.datafile import DataFile, lay_out
-from hpcsim.output.checkpoint.manifest import MODES, FileEntry, Manifest, TableEntry, checkpoint_name
+from hpcsim.output.checkpoint.manifest import FileEntry, Manifest, TableEntry, checkpoint_name
 from hpcsim.output.checkpoint.options import NO_CODEC, load_codec
 from hpcsim.output.checkpoint.pieces import sites
 from hpcsim.output.checkpoint.scan import by_place, scan_file, scan_frames, scan_pieces
@@ -32,6 +32,8 @@ from hpcsim.output.checkpoint.votes import vote
 from hpcsim.output.files import describe
 
 MAX_FILES = 100_000
+# Modes that a conversion can write, in one process or several.
+CONVERTED_MODES = ("shards", "collective")
 MAX_VARIANT = 20
 
 
@@ -59,8 +61,8 @@ class Form:
     codec: str = NO_CODEC
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"mode '{self.mode}' is unknown; known: {', '.join(MODES)}")
+        if self.mode not in CONVERTED_MODES:
+            raise ConfigError(f"--mode: {unknown_name('mode to convert to', self.mode, CONVERTED_MODES)}")
         if not 1 <= self.files <= MAX_FILES:
             raise ConfigError(f"{self.files} files asked for; allowed: 1 to {MAX_FILES}")
         if self.mode == "collective" and self.files != 1:
@@ -124,6 +126,8 @@ def convert(
     if work.is_there():
         if context.rank == 0:
             say(f"{target.root / work.final} is there already and good")
+        with work.step("write", target.root):
+            work.name_current()
         return work.final
     with work.step("check the checkpoint", source.root / name):
         work.check_frames()
@@ -358,7 +362,11 @@ class _Conversion:
         for fault in structure_faults(self._temporary, manifest, self.made):
             raise DiskError(fault)
         self._target.accept(self._temporary, self.final)
-        if self._target.current() is None:
+        self.name_current()
+
+    def name_current(self) -> None:
+        """On rank 0: let `CURRENT` name the result where it names nothing yet."""
+        if self._context.rank == 0 and self._target.current() is None:
             self._target.set_current(self.final)
 
     def clear(self) -> None:

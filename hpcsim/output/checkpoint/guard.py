@@ -12,7 +12,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ MAX_AXES = 6
 MAX_ANSWER_BYTES = 64 << 20
 MEMORY_BYTES = 4 << 30
 LIMIT_S = 30.0
+FILES_PER_PROCESS = 64
 # What would make the process join an MPI job, load plug-ins, or lock the file.
 DROPPED = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "HDF5_", "H5PY_", "PYTHON")
 SETTINGS = {
@@ -100,35 +101,56 @@ def look_into(path: Path, limit_s: float = LIMIT_S) -> Structure:
         If it is no regular file, no HDF5 file, holds a link out of itself, external or virtual data, a number type,
         filter, size or nesting that no checkpoint has, or if the library does not survive it.
     """
-    with disk_errors("read", path), open_regular(path):
-        pass
+    (found,) = look_into_all([path], limit_s)
+    if isinstance(found, DiskError):
+        raise found
+    return found
+
+
+def look_into_all(paths: Sequence[Path], limit_s: float = LIMIT_S) -> list[Structure | DiskError]:
+    """The same for several files, with few processes: for each what is in it, or why it is refused."""
+    found: list[Structure | DiskError] = []
+    for first in range(0, len(paths), FILES_PER_PROCESS):
+        some = paths[first : first + FILES_PER_PROCESS]
+        try:
+            found += _ask(some, limit_s)
+        except DiskError as error:
+            # One of them stopped the process: find out which.
+            found += [error] if len(some) == 1 else [look_into_all([path], limit_s)[0] for path in some]
+    return found
+
+
+def _ask(paths: Sequence[Path], limit_s: float) -> list[Structure | DiskError]:
+    """What a process finds in some files; raises ``DiskError`` if it does not come to its end."""
+    for path in paths:
+        with disk_errors("read", path), open_regular(path):
+            pass
     environment = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     environment |= {**SETTINGS, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, "-m", "hpcsim.output.checkpoint.guard", os.fspath(path.absolute())]
+    command = [sys.executable, "-m", "hpcsim.output.checkpoint.guard", *(os.fspath(path.absolute()) for path in paths)]
     try:
-        answer = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s
-        )
+        with disk_errors("look into", paths[0]):
+            answer = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s
+            )
     except subprocess.TimeoutExpired:
-        raise DiskError(f"{path}: looking into it took more than {limit_s:g} s; it is damaged or hostile") from None
+        raise DiskError(f"{paths[0]}: looking into it took more than {limit_s:g} s; it is damaged or hostile") from None
     if answer.returncode < 0:
-        raise DiskError(f"{path}: the HDF5 library crashed on it; it is damaged or hostile")
-    return _understood(path, answer.stdout, answer.stderr)
-
-
-def _understood(path: Path, raw: bytes, trouble: bytes) -> Structure:
-    """The answer of the process."""
+        raise DiskError(f"{paths[0]}: the HDF5 library crashed on it; it is damaged or hostile")
     try:
-        if len(raw) > MAX_ANSWER_BYTES:
+        if len(answer.stdout) > MAX_ANSWER_BYTES:
             raise ValueError
-        found = json.loads(raw)
-        if "problem" in found:
-            raise DiskError(f"{path}: {found['problem']}")
-        stored = tuple(Stored(p, d, tuple(s), o, n) for p, d, s, o, n in found["datasets"])
-        return Structure(stored, int(found["peak"]))
+        return [_understood(path, one) for path, one in zip(paths, json.loads(answer.stdout), strict=True)]
     except (ValueError, TypeError, KeyError):
-        last = (trouble.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1][:200]
-        raise DiskError(f"{path}: it could not be looked into: {last}") from None
+        lines = answer.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise DiskError(f"{paths[0]}: it could not be looked into: {lines[-1][:200]}") from None
+
+
+def _understood(path: Path, found: Mapping[str, Any]) -> Structure | DiskError:
+    """The answer of the process for one file."""
+    if "problem" in found:
+        return DiskError(f"{path}: {found['problem']}")
+    return Structure(tuple(Stored(p, d, tuple(s), o, n) for p, d, s, o, n in found["datasets"]), int(found["peak"]))
 
 
 def examine(path: str) -> dict[str, Any]:
@@ -248,10 +270,10 @@ def _check(ok: bool, reason: str) -> None:
 
 
 def main() -> int:
-    """Examine the file named on the command line with bounded memory, and print what is found as JSON."""
+    """Examine the files named on the command line with bounded memory, and print what is found as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    json.dump(examine(sys.argv[1]), sys.stdout)
+    json.dump([examine(path) for path in sys.argv[1:]], sys.stdout)
     return 0
 
 

@@ -47,9 +47,9 @@ def close(handle: int) -> None:
     os.close(handle)
 
 
-def preallocate(handle: int, nbytes: int) -> None:
-    """Reserve the space of a file, or raise ``OSError`` if there is too little."""
-    files.preallocate(handle, nbytes)
+def preallocate(handle: int, nbytes: int) -> bool:
+    """Set the size of a file and reserve its space; whether that could be done, ``OSError`` if there is too little."""
+    return files.preallocate(handle, nbytes)
 
 
 def pwrite(handle: int, data: Any, offset: int) -> None:

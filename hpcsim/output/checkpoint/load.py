@@ -28,6 +28,8 @@ from hpcsim.output.checkpoint.store import CheckpointStore
 
 # Rows of the table that are sent at a time: no rank holds more of it than its own part and one portion.
 PORTION = 1 << 16
+# Blocks that a piece meets on average, up to which it is copied slab by slab while it is in the nearest cache.
+FEW_BLOCKS = 16
 
 
 class _Opened(NamedTuple):
@@ -143,8 +145,11 @@ def _fill(
     if not copy.complete():
         return "its pieces do not cover the blocks of this rank"
     files = range(context.rank, len(manifest.files), context.size)
+    # A piece that meets many small blocks is copied in one, so that each copy is worth its call.
+    whole = len(share.blocks) > FEW_BLOCKS * len(share.rows)
     faults = itertools.chain(
-        scan_frames(store, manifest, opened.ranges, files), scan_pieces(store, manifest, share.rows, copy)
+        scan_frames(store, manifest, opened.ranges, files),
+        scan_pieces(store, manifest, share.rows, copy, whole=whole),
     )
     return next(faults, "")
 

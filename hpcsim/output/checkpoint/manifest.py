@@ -25,7 +25,6 @@ from hpcsim.output.checkpoint.pieces import PIECE
 FORMAT = 1
 MANIFEST_NAME = "MANIFEST.json"
 TABLE_NAME = "blocks.bin"
-MODES = ("shards", "collective")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 CHECKPOINT_NAME = re.compile(r"step-([0-9]{8}|[1-9][0-9]{8,17})(?:\.([a-z0-9]{1,20}))?")
 # Keys whose values are plain numbers or texts.

@@ -78,15 +78,16 @@ class DataMode(Protocol):
         Name in `MODES` and in the manifest.
     background : bool
         Whether `fill` is local to the rank: no MPI, no HDF5, so that a thread may call it.
-    must_read_back : bool
-        Whether its writes may be lost without an error, so that the read-back must not be left out.
+    trusted : bool
+        Whether a write that fails raises an error on the rank that gave the values. If not, the read-back must not be
+        left out, and space that the file system cannot reserve is filled with zeros beforehand.
     staging_bytes : int
         Bytes of the room for packing.
     """
 
     name: str
     background: bool
-    must_read_back: bool
+    trusted: bool
     staging_bytes: int
 
     def check(self, context: Context) -> None:

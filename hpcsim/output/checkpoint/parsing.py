@@ -16,7 +16,6 @@ from hpcsim.output.checkpoint.manifest import (
     CHECKPOINT_NAME,
     FORMAT,
     MANIFEST_NAME,
-    MODES,
     NAME,
     PLAIN_KEYS,
     TABLE_NAME,
@@ -132,7 +131,8 @@ def _built(body: dict[str, Any]) -> Manifest:
     _check(
         step_of(_text(body["name"], "name", CHECKPOINT_NAME)) == step, f"its name {body['name']} is not of step {step}"
     )
-    _check(body["mode"] in MODES, f"mode {_shown(body['mode'])} is unknown; known: {', '.join(MODES)}")
+    # Any plain name: values are read at the places of the table, whatever mode wrote them.
+    _text(body["mode"], "mode", NAME)
     _text(body["codec"], "codec", NAME)
     grid = _grid(body["grid"])
     fields = _list(body["fields"], "fields", lambda value, at: _field(value, at, grid.ndim), least=1)

@@ -15,7 +15,7 @@ class Shards:
 
     name = "shards"
     background = True
-    must_read_back = False
+    trusted = True
     # No more than the longest piece: what was packed is still in the cache when it is hashed and written.
     staging_bytes = MAX_PIECE_BYTES
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint.check import check_listing, check_table, frame_gaps, stored_dtypes
-from hpcsim.output.checkpoint.guard import Stored, look_into
+from hpcsim.output.checkpoint.guard import Stored, look_into_all
 from hpcsim.output.checkpoint.manifest import Manifest
 from hpcsim.output.checkpoint.scan import by_place, scan_frames, scan_pieces
 from hpcsim.output.checkpoint.store import CheckpointStore
@@ -29,7 +29,7 @@ def verify(store: CheckpointStore, name: str, structure: bool = False) -> list[s
     name : str
         The checkpoint.
     structure : bool
-        Whether its HDF5 files are also looked into, in a process of their own (see `look_into`).
+        Whether its HDF5 files are also looked into, in a process of their own (see `guard`).
 
     Returns
     -------
@@ -78,17 +78,14 @@ def structure_faults(directory: Path, manifest: Manifest, table: NDArray[np.void
     str
         A file that is refused, a dataset that should not be there, or pieces that lie outside of theirs.
     """
-    for number, entry in enumerate(manifest.files):
-        if entry.checkpoint:
-            continue
-        try:
-            found = look_into(directory / entry.name).datasets
-        except DiskError as error:
-            yield str(error)
+    own = [number for number, entry in enumerate(manifest.files) if not entry.checkpoint]
+    for number, found in zip(own, look_into_all([directory / manifest.files[n].name for n in own]), strict=True):
+        if isinstance(found, DiskError):
+            yield str(found)
             continue
         rows = table[table["file"] == number]
-        for fault in _misplaced({one.path: one for one in found}, rows, manifest):
-            yield f"{entry.name}: {fault}"
+        for fault in _misplaced({one.path: one for one in found.datasets}, rows, manifest):
+            yield f"{manifest.files[number].name}: {fault}"
 
 
 def _misplaced(found: dict[str, Stored], rows: NDArray[np.void], manifest: Manifest) -> Iterator[str]:

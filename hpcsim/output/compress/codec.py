@@ -219,7 +219,8 @@ def decode(data: bytes | memoryview, dtype: np.dtype | str, shape: Sequence[int]
     """
     frame = expect(data, dtype, shape)
     if frame.codec not in CODECS:
-        raise DiskError("the compressed stream was made by a codec that is not known here")
+        name = f"'{frame.codec}'" if frame.codec.isidentifier() else "of no name"
+        raise DiskError(f"the compressed stream was made by a codec {name} that is not known here; load its plug-in")
     try:
         codec = get_codec(frame.codec)
         if math.prod(frame.shape) == 0:

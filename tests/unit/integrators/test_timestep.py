@@ -77,6 +77,88 @@ def test_controller() -> None:
     assert control.rejected == 4
     with pytest.raises(BlowUpError, match="blows up"):
         control.next(2e-9, math.nan)
+    # The order is that of the pair, and the bounds are where 0.9*error^(-1/order) meets 0.2 and 5.
+    assert StepControl(5, 1e-9).next(0.1, 32.0) == (False, pytest.approx(0.045))
+    assert StepControl(2, 1e-9).next(0.1, 0.0325) == (True, pytest.approx(0.0900 / math.sqrt(0.0325)))
+    assert StepControl(2, 1e-9).next(0.1, 0.0323) == (True, pytest.approx(0.5))
+    assert StepControl(2, 1e-9).next(0.1, 20.2) == (False, pytest.approx(0.09 / math.sqrt(20.2)))
+    assert StepControl(2, 1e-9).next(0.1, 20.3) == (False, pytest.approx(0.02))
+
+
+def test_the_smallest_step_ends_the_run_only_after_a_rejection() -> None:
+    """The next step may be as small as the smallest; below it, the accepted step before it is still kept."""
+    control = StepControl(3, 1e-3)
+    assert control.next(5.0001e-3, math.inf) == (False, pytest.approx(1.00002e-3))
+    assert control.next(1e-3, 1.0) == (True, pytest.approx(9e-4))
+    with pytest.raises(BlowUpError, match="fell to 0.00098"):
+        control.next(4.9e-3, math.inf)
+
+
+RTOL, ATOL = 3e-4, 2e-5
+
+
+def followed(k: float, u: float, dt: float, steps: int) -> tuple[float, float, float, int]:
+    """Field, time, next step and rejections of bs32 on u' = -k u, by the polynomials of the pair."""
+    t, rejected = 0.0, 0
+    while steps:
+        z = -k * dt
+        new = u * (1 + z + z**2 / 2 + z**3 / 6)
+        error = abs(u * (z**3 + z**4) / 48) / (ATOL + RTOL * max(abs(u), abs(new)))
+        factor = min(5.0, max(0.2, 0.9 * error ** (-1 / 3)))
+        if error <= 1.0:
+            u, t, steps = new, t + dt, steps - 1
+        else:
+            rejected += 1
+        dt *= factor
+    return u, t, dt, rejected
+
+
+@pytest.mark.parametrize(("k", "dt"), [(1.0, 0.05), (1.0, 3.0), (-1.0, 2.5), (30.0, 0.1)])
+def test_every_step_of_the_pair_is_the_one_of_its_polynomials(k: float, dt: float) -> None:
+    """Error estimate, scale, exponent, safety and clock together: field, time, next step and rejections agree."""
+    run = ode({"dt(u)": "-k*u"}, {"u": 1.0}, "bs32", dt, parameters={"k": k}, rtol=RTOL, atol=ATOL)
+    for steps in (1, 2, 6):
+        run.run(steps=steps - run.step)
+        u, t, after, rejected = followed(k, 1.0, dt, steps)
+        assert final(run) == pytest.approx(u, rel=1e-11)
+        assert (run.time, run.dt) == (pytest.approx(t, rel=1e-10), pytest.approx(after, rel=1e-10))
+        assert run.control is not None
+        assert run.control.rejected == rejected
+
+
+LARGEST = {
+    "site": ({"dt(u)": "-k*u"}, {}, {"u": "where(x > 11, 1, 1/8)"}),
+    "field": ({"dt(u)": "-k*u", "dt(v)": "-k*v"}, {}, {"u": 0.125, "v": 1.0}),
+    "component": ({"dt(V)": "-k*V"}, {"V": {"components": 2}}, {"V": [0.125, 1.0]}),
+    "sign": ({"dt(u)": "-k*u"}, {}, {"u": "where(x > 11, -1, 1/8)"}),
+    "rate": ({"dtt(u)": "-k*dt(u)"}, {}, {"u": 1e6, "dt(u)": 1.0}),
+}
+
+
+@pytest.mark.parametrize("where", LARGEST)
+def test_the_largest_error_counts_wherever_it_is(where: str) -> None:
+    """The last site of several blocks, the second field, component, or the rate decides the step, of either sign."""
+    equations, fields, initial = LARGEST[where]
+    model = Model(equations, fields or None, parameters={"k": 1.0})
+    lattice = Lattice([12], upper=[12.0], options={"block_shape": [4]})
+    run = Simulation(
+        lattice, model, initial=initial, integrator="bs32", dt=0.4, rtol=RTOL, atol=ATOL, backend="numpy",
+        allow_unstable=True,
+    )  # fmt: skip
+    run.run(steps=1)
+    _, t, after, _ = followed(1.0, 1.0, 0.4, 1)
+    assert (run.time, run.dt) == (pytest.approx(t, rel=1e-9), pytest.approx(after, rel=1e-9))
+
+
+def test_a_site_that_is_not_finite_is_never_accepted() -> None:
+    """The square root of a negative number at one stage of one site: smaller steps until the stage stays positive."""
+    run = ode({"dt(u)": "-sqrt(u)"}, {"u": 1.0}, "bs32", 3.0, rtol=1e-2, atol=1e-2)
+    with np.errstate(invalid="ignore"):
+        run.run(steps=1)
+    assert run.control is not None
+    assert run.control.rejected > 0
+    assert run.time < 3.0
+    assert final(run) == pytest.approx((1 - run.time / 2) ** 2, abs=0.02)
 
 
 def test_adaptive_error_follows_the_tolerance() -> None:

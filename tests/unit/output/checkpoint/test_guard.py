@@ -13,7 +13,7 @@ import pytest
 
 from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint import guard
-from hpcsim.output.checkpoint.guard import look_into
+from hpcsim.output.checkpoint.guard import look_into, look_into_all
 
 PEAK_BYTES = 400 << 20
 PYTHON = sys.executable
@@ -186,14 +186,28 @@ def test_a_crash_a_hang_and_nonsense_are_refusals(tmp_path, monkeypatch):
     assert "took more than 1 s" in refused(stand_in(tmp_path, monkeypatch, "import time; time.sleep(60)"), limit_s=1.0)
     assert "no reason given" in refused(stand_in(tmp_path, monkeypatch, "print('{')"))
     assert "no such luck" in refused(stand_in(tmp_path, monkeypatch, "raise SystemExit('no such luck')"))
-    assert "could not be looked into" in refused(stand_in(tmp_path, monkeypatch, "print('{\"datasets\": [[1]]}')"))
+    assert "could not be looked into" in refused(stand_in(tmp_path, monkeypatch, "print('[{\"datasets\": [[1]]}]')"))
+
+
+def test_one_bad_file_among_others(tmp_path, monkeypatch):
+    """F-37: a file on which the process ends is found, and the others are described."""
+    paths = [plain(tmp_path / f"{name}.h5") for name in "abc"]
+    paths[1] = hostile("virtual", tmp_path)
+    found = look_into_all(paths)
+    assert [type(one).__name__ for one in found] == ["Structure", "DiskError", "Structure"]
+    code = "import os, sys, json; 'virtual' in ''.join(sys.argv) and os.kill(os.getpid(), 11)\n"
+    code += "print(json.dumps([{'datasets': [], 'peak': 1}] * (len(sys.argv) - 1)))"
+    stand_in(tmp_path, monkeypatch, "import sys; sys.argv[1:] = sys.argv[3:]\n" + code)
+    assert ["crashed on it" in str(one) for one in look_into_all(paths)] == [False, True, False]
+    (tmp_path / "c.h5").unlink()
+    assert [isinstance(one, DiskError) for one in look_into_all(paths)] == [False, True, True]
 
 
 def test_the_looking_process_has_no_plug_ins_no_mpi_and_bounded_memory(tmp_path, monkeypatch):
     """F-36: a filter plug-in named by the environment is not loaded."""
     monkeypatch.setenv("HDF5_PLUGIN_PATH", str(tmp_path))
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    text = "import os, json; print(json.dumps({'problem': repr(sorted(os.environ.items()))}))"
+    text = "import os, json; print(json.dumps([{'problem': repr(sorted(os.environ.items()))}]))"
     said = refused(stand_in(tmp_path, monkeypatch, text))
     assert "('HDF5_PLUGIN_PATH', '')" in said and "OMPI_" not in said
 

@@ -70,10 +70,12 @@ def test_wrong_values_would_be_seen(store):
     assert target.wrong(1) and not target.wrong(2)
 
 
+@pytest.mark.parametrize("few", [0, 10**6])
 @pytest.mark.parametrize("buffer", [64, 4096, 1 << 20])
-def test_pieces_larger_and_smaller_than_the_buffer(store, monkeypatch, buffer):
-    """ENG-15: slabs of a large piece, several small pieces at once, and both in one file."""
+def test_pieces_larger_and_smaller_than_the_buffer(store, monkeypatch, buffer, few):
+    """ENG-15: slabs of a large piece or all of it, several small pieces at once, and both in one file."""
     monkeypatch.setattr(scan, "BUFFER_BYTES", buffer)
+    monkeypatch.setattr(load, "FEW_BLOCKS", few)
     lattice, registers = samples.domain(3), make.specs(3)
     make.make(store, 1, make.layout_of(lattice, 1, [3, 8, 6]), registers, limit=1 << 14)
     manifest, target, _ = restored(store, make.layout_of(lattice, 1, [2, 3, 3]), registers)

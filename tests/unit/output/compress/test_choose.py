@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpcsim.output.compress import CODECS
 from hpcsim.output.compress.choose import choose
 from hpcsim.output.compress.options import Compression, compression_faults, field_compression
 from hpcsim.output.compress.tally import Tally
@@ -120,6 +123,12 @@ def test_every_stream_says_why_it_is_what_it_is():
     record = tally.record()
     assert sum(record["codecs"].values()) == sum(record["reasons"].values()) == len(cases)
     assert 0.0 < record["max_error"] <= 1e-3 and Tally.of(record) == tally
+
+
+def test_every_codec_is_in_the_documentation():
+    page = (Path(__file__).parents[4] / "docs" / "compression.md").read_text().split("## Codecs")[1].split("\n## ")[0]
+    rows = {word for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for word in re.findall(r"`(\w+)`", row)}
+    assert set(CODECS) <= rows
 
 
 WITHOUT = """

@@ -213,6 +213,17 @@ def test_hostile_streams_are_refused_and_crash_nothing(codec):
     assert kibibytes < 400_000
 
 
+@pytest.mark.parametrize("place", [4, 8, 12])
+def test_lengths_in_the_head_of_blosc_are_checked(place):
+    """The library would believe them."""
+    values = arrays.smooth((40, 30))
+    frame = read_frame(CODECS.get("blosc").encode(values))
+    payload = bytearray(frame.payload)
+    payload[place + 2] ^= 0x7F
+    with pytest.raises(DiskError, match="lengths in its head"):
+        decode(wrap("blosc", values, bytes(payload)), "f8", values.shape)
+
+
 @pytest.mark.parametrize("codec", [name for name in LOSSLESS if get_codec(name).threads])
 def test_lossless_codecs_work_in_threads(codec):
     """Checkpoints are written by a thread: same streams from several threads at once as from the main one."""
