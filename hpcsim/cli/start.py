@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,8 @@ def execute(context: Context, start: Start, args: argparse.Namespace, began: flo
     finally:
         lock.release()
     simulation.free()
+    for owner, nbytes in simulation.pool.leaks():
+        print(f"hpcsim: rank {context.rank}: {nbytes} bytes of {owner} were not given back", file=sys.stderr)
     return code
 
 

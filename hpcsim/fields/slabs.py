@@ -4,8 +4,8 @@ Neighbouring classes are a factor of 2**(1/4) = 1.19 apart (64 bytes apart at th
 no lease takes more than that factor of what it asked for. Large blocks are mapped to the page; one that was returned
 serves a later request that needs at least 1/1.19 of it. Before anything new is mapped, unused blocks go back to the
 system so far that the pool holds at most 1.22 times the largest demand there was: its high water follows the demand,
-however the sizes change. Once that high water is 1.195 times the demand it is enough for every mix of sizes and rises no
-more.
+however the sizes change. Once that high water is 1.195 times the demand it is enough for every mix of sizes and rises
+no more.
 """
 
 from __future__ import annotations

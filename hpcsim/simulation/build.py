@@ -269,7 +269,8 @@ def assemble(
         As for `build`.
     """
     layout = case_layout(case, context.size, owners)
-    setting = make_setting(case, context, layout)
+    section = case.config.checkpoint
+    setting = make_setting(case, context, layout, copies=int(section.enabled and section.background == "on"))
     fill_statics(case, setting)
     compile_kernels(case, setting)
     simulation = Simulation(case, context, layout, setting, Program(case.scheme, setting, case.kernels))

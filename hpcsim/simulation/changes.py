@@ -86,7 +86,7 @@ def check_changes(old: Mapping[str, Any], new: Mapping[str, Any], checkpoint: st
     changed = differences(old, new)
     refused = [
         Problem(
-            name, f"is {_shown(after)} but {_shown(before)} in {checkpoint}; this may not change in a restart"
+            name, f"{_shown(after)} here, {_shown(before)} in {checkpoint}; this may not change in a restart"
         )
         for name, (before, after) in changed.items()
         if not may_change(name)
@@ -97,4 +97,4 @@ def check_changes(old: Mapping[str, Any], new: Mapping[str, Any], checkpoint: st
 
 
 def _shown(value: Any) -> str:
-    return "not given" if value is None else repr(value)
+    return "left out" if value is None else repr(value)

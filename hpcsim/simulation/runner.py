@@ -341,11 +341,17 @@ class Runner:
             "bytes_per_cell_step": simulation.program.bytes_per_cell_step,
             "flops_per_cell_step": simulation.program.flops_per_cell_step,
             "regions_s": dict(simulation.timers.seconds),
+            "memory": self._memory(),
             "checkpoint": self.saves.newest,
             "checkpoints": self.saves.statistics.record(),
             "compression": self.outputs.compression,
             "starts": [*self._means.earlier, start],
         }
+
+    def _memory(self) -> dict[str, Any]:
+        """What the pool of this rank held at most, and what it may hold."""
+        found = self.simulation.pool.statistics
+        return {"held_bytes": found.high_water, "used_bytes": found.most_in_use, "budget_bytes": found.budget}
 
     def _failed(self, error: BaseException) -> None:
         """Leave what can be left without the other ranks; a second fault must not hide the first."""

@@ -119,6 +119,9 @@ def sphere(start, cells, dx, number, steps, lower=0.0):
     found = frequency(series, well.dt)
     # It starts at rest, so that the phase is right as well.
     assert off_cosine(series, found, well.dt) <= 1e-3
+    # No axis is special.
+    extents = [total(well, "E", lambda *points, axis=axis: points[axis] ** 2, 2) for axis in range(3)]
+    assert max(extents) - min(extents) <= 1e-10 * max(extents)
     return found
 
 

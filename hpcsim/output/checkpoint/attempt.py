@@ -24,7 +24,7 @@ from hpcsim.output.checkpoint import io, seal
 from hpcsim.output.checkpoint.datafile import DataFile, lay_out
 from hpcsim.output.checkpoint.incremental import OLDER, Base
 from hpcsim.output.checkpoint.manifest import FieldEntry, FileEntry, Manifest, TableEntry, checkpoint_name
-from hpcsim.output.checkpoint.modes import DataMode, Groups, Target
+from hpcsim.output.checkpoint.modes import DataMode, Groups, OutOfStep, Target
 from hpcsim.output.checkpoint.options import CheckpointFacts, CheckpointOptions
 from hpcsim.output.checkpoint.packing import Packing, collect
 from hpcsim.output.checkpoint.report import Report, slowest
@@ -175,6 +175,8 @@ class Attempt:
         path = self.job.store.root / self.draft.name
         try:
             yield
+        except OutOfStep:
+            raise
         except HpcsimError as error:
             self._problem = self._problem or str(error)
         except OSError as error:

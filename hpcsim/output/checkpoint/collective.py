@@ -2,7 +2,8 @@
 
 A rank that has nothing more to write joins every call with an empty selection. On a full disk the file layer of Open
 MPI can lose values and report success, and that of MPICH raises on some ranks and leaves the others waiting. So the
-space is taken before, with zeros where it cannot be reserved, and every piece is read back after.
+space is taken before, with zeros where it cannot be reserved, and every piece is read back after. A write that raises
+all the same ends the run, and with it the waiting; the older checkpoints are as they were.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hpcsim.comm.context import Context
 from hpcsim.errors import ConfigError
 from hpcsim.output.checkpoint import io
 from hpcsim.output.checkpoint.datafile import GROUP
-from hpcsim.output.checkpoint.modes import Groups, Target
+from hpcsim.output.checkpoint.modes import Groups, OutOfStep, Target
 from hpcsim.output.checkpoint.packing import Packing
 from hpcsim.output.checkpoint.shards import fill_plainly
 
@@ -132,7 +133,10 @@ def _write_batch(
         try:
             dataset.write(here, there, data, dxpl=together)
         except Exception as error:
-            errors.append(error)
+            raise OutOfStep(
+                f"cannot write the checkpoint file {target.path}: parallel HDF5 failed in the middle of a collective "
+                f"write, in which the other ranks now wait ({error}); free some space, or use checkpoint mode 'shards'"
+            ) from error
 
 
 def _close(handle: Any, packing: Packing, errors: list[Exception]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.comm.context import Context
+from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint.packing import Packing
 from hpcsim.registry import Registry
 
@@ -69,6 +70,10 @@ class Target:
     leader: bool
 
 
+class OutOfStep(DiskError):
+    """A library failed on this rank inside a call in which the other ranks now wait: the run has to end."""
+
+
 class DataMode(Protocol):
     """A way to write data files.
 
@@ -100,7 +105,7 @@ class DataMode(Protocol):
         """Write the values of this rank and make them durable.
 
         In a mode that is not for the background this is collective, and whatever happens, a rank leaves it only after
-        the last collective call. Raises ``OSError`` or ``DiskError``.
+        the last collective call; where that is impossible it raises `OutOfStep`. Raises ``OSError`` or ``DiskError``.
         """
 
 

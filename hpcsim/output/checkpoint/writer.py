@@ -119,6 +119,8 @@ class CheckpointWriter:
         ------
         HpcsimError
             If an asynchronous attempt is under way.
+        OutOfStep
+            If parallel HDF5 failed on this rank in a way that leaves the others waiting.
         """
         self._start(fields, Moment(step, time, dt, state))
         with self._held():

@@ -13,6 +13,22 @@ from hpcsim.integrators.timestep import StepControl, choose_dt
 from tests.unit.integrators.setup import final, ode, scheme_of
 
 SCHEME = scheme_of("rk4", {"dt(u)": "laplacian(u)"})
+PATIENCE = 50
+
+
+@pytest.fixture(autouse=True)
+def no_endless_rejections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is refused again and again fails the test instead of stopping it; 17 shrinks end a run."""
+    real, row = StepControl.next, 0
+
+    def watched(control: StepControl, dt: float, error: float) -> tuple[bool, float]:
+        nonlocal row
+        accepted, after = real(control, dt, error)
+        row = 0 if accepted else row + 1
+        assert row < PATIENCE, f"{row} rejections in a row, the last of dt = {dt:.3g}"
+        return accepted, after
+
+    monkeypatch.setattr(StepControl, "next", watched)
 
 
 def test_the_default_is_a_fraction_of_the_limit() -> None:
@@ -180,6 +196,15 @@ def test_a_first_step_that_is_too_large_is_taken_back() -> None:
     assert run.control is not None
     assert run.control.rejected > 0
     assert final(run) == pytest.approx(math.exp(-50 * run.time), rel=1e-5)
+
+
+def test_the_smallest_step_is_a_fraction_of_the_first() -> None:
+    """1e-12 of it: a step of five times that may still be refused and shrunk, a smaller one ends the run."""
+    control = ode({"dt(u)": "-u"}, {"u": 1.0}, "bs32", 0.25).run(steps=3).control
+    assert control is not None
+    assert control.next(0.25 * 5.001e-12, math.nan)[1] >= 0.25e-12
+    with pytest.raises(BlowUpError):
+        control.next(0.25 * 4.999e-12, math.nan)
 
 
 def test_a_blow_up_ends_the_run() -> None:
