@@ -181,13 +181,12 @@ class _Work:
         return _phases(report)
 
     def restore(self) -> dict[str, float]:
-        """The checkpoint of the mode shards into other blocks, as on another number of ranks, from the disk."""
+        """The checkpoint of the mode shards into the blocks of one rank more, from the disk."""
         store = self._store("shards")
         name = f"step-{self._step:08d}"
         n = self._domain.shape[0]
-        layout = make_layout(
-            self._domain, self._context.size, ghost=1, block_shape=(n, n, -(-n // 3)), partition="curve"
-        )
+        slabs = self._context.size + 1
+        layout = make_layout(self._domain, self._context.size, ghost=1, block_shape=(-(-n // slabs), n, n))
         state = self._make(layout)
         for register in state:
             register.flat.fill(0.0)

@@ -1,8 +1,8 @@
 """One checkpoint on its way: local parts, which a thread may do, between the collective ones.
 
 The order is `survey` (local, only if lengths are not known from the shapes), `place` (collective: directory, space,
-files), `fill` (local in a mode for the background: values, sync, read-back) and `settle` (collective: manifest, name).
-Whatever fails is kept as a text and voted on; no rank leaves this order.
+files), `fill` (local in a mode for the background: values, sync, read-back), `settle` (collective: manifest, name) and
+`prune` (local). Whatever fails is kept as a text and voted on; no rank leaves this order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,23 +19,20 @@ import hpcsim
 from hpcsim.comm.context import Context
 from hpcsim.errors import DiskError, HpcsimError
 from hpcsim.lattice.layout import Layout
-from hpcsim.output.checkpoint import io, seal
-from hpcsim.output.checkpoint.datafile import DataFile, lay_out
+from hpcsim.output.checkpoint import seal
 from hpcsim.output.checkpoint.incremental import OLDER, Base
 from hpcsim.output.checkpoint.manifest import FieldEntry, FileEntry, Manifest, TableEntry, checkpoint_name
 from hpcsim.output.checkpoint.modes import DataMode, Groups, OutOfStep, Target
 from hpcsim.output.checkpoint.options import CheckpointFacts, CheckpointOptions
-from hpcsim.output.checkpoint.packing import Packing, collect
+from hpcsim.output.checkpoint.packing import Cutter, Packing
+from hpcsim.output.checkpoint.prepare import Made, fill_with_zeros, make_directory, make_file, share_places
+from hpcsim.output.checkpoint.readback import read_back
 from hpcsim.output.checkpoint.report import Report, slowest
-from hpcsim.output.checkpoint.scan import frame_digest, scan_file
 from hpcsim.output.checkpoint.store import CheckpointStore
 from hpcsim.output.checkpoint.votes import all_rows, gather_table, vote
 from hpcsim.output.files import describe
 from hpcsim.output.snapshot import SnapshotField
 from hpcsim.timing import Timers
-
-# A file system needs some room of its own beside the values.
-SPARE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,7 @@ class Job:
 
     context: Context
     layout: Layout
+    cutter: Cutter
     store: CheckpointStore
     options: CheckpointOptions
     facts: CheckpointFacts
@@ -88,16 +85,15 @@ class Attempt:
         self.accepted: Base | None = None
         self._problem = self._note = ""
         self._nbytes = 0
-        self._files: list[FileEntry] = []
-        self._own: DataFile | None = None
-        self._reserved = True
+        self._files: tuple[FileEntry, ...] = ()
+        self._made: Made | None = None
         self._target: Target | None = None
         self._packing: Packing | None = None
+        self._temporary = job.store.temporary(moment.step, job.facts.run)
         with self._caught(), self.timers.region("prepare"):
-            self._temporary = job.store.temporary(moment.step, job.facts.run)
             if job.context.rank == 0:
                 _check_draft(self.draft)
-            self._packing = collect(job.layout, job.context.rank, fields, self.timers)
+            self._packing = job.cutter.collect(fields, self.timers)
 
     @property
     def needs_survey(self) -> bool:
@@ -118,22 +114,27 @@ class Attempt:
 
     def place(self) -> bool:
         """Make the directory and the files with their space; whether all ranks could. Collective."""
-        context, packing = self.job.context, self._packing
+        job, packing = self.job, self._packing
         with self.timers.region("prepare"):
             if not self._vote() or packing is None:
                 return False
-            totals = all_rows(context, packing.totals)
+            totals = all_rows(job.context, packing.totals)
             self._nbytes = int(totals.sum())
             with self._caught():
-                if context.rank == 0:
-                    self._make_directory(self._nbytes)
+                if job.context.rank == 0:
+                    make_directory(job.store, self._temporary, self.draft.name, self._nbytes)
             if not self._vote():
                 return False
             with self._caught():
-                self._make_file(totals)
-            if not self._share_places(totals, packing):
-                with self._caught():
-                    self._fill_with_zeros(packing)
+                dtypes = packing.dtypes if job.codec is None else [np.dtype("u1")] * len(packing.dtypes)
+                self._made = make_file(self._temporary, job.groups, job.context.rank, dtypes, totals)
+            places = share_places(job.context, job.groups, totals, packing, self._made)
+            self._files = places.files
+            path = self._temporary / places.name if places.name else None
+            self._target = Target(job.context, path, packing, job.staging, places.starts, self._made is not None)
+            with self._caught():
+                if path is not None and not (places.reserved or job.mode.trusted):
+                    fill_with_zeros(path, packing, job.staging)
             return self._vote()
 
     def fill(self) -> None:
@@ -144,7 +145,11 @@ class Attempt:
             self.job.mode.fill(self._target)
         if (self.job.options.read_back or not self.job.mode.trusted) and not self._problem:
             with self._caught(), self.timers.region("verify"):
-                self._read_back(self._target)
+                faults = read_back(self._target, self.draft, self._made.file if self._made else None)
+                if faults:
+                    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+                    where = self.job.store.root / self.draft.name
+                    raise DiskError(f"the checkpoint {where} does not read back as it was written: {faults[0]}{more}")
 
     def settle(self) -> None:
         """Accept the checkpoint or remove what there is of it. Collective."""
@@ -157,8 +162,20 @@ class Attempt:
                     seal.clear(self._temporary)
                 context.barrier()
 
+    def prune(self) -> None:
+        """On rank 0, after the acceptance: remove what is older than has to be kept. Local."""
+        job = self.job
+        if self.refused or job.context.rank != 0:
+            return
+        name = self.draft.name
+        with self.timers.region("prune"):
+            try:
+                job.store.prune(job.options.keep, {*job.options.protect, name})
+            except Exception as error:
+                self._note = f"{name} was accepted, but not everything older could be removed: {error}"
+
     def report(self, stall: float, total: float) -> Report:
-        """What became of it, after `settle`. Collective.
+        """What became of it, after `settle` and `prune`. Collective.
 
         Parameters
         ----------
@@ -166,7 +183,7 @@ class Attempt:
             Seconds on this rank for which the caller was held, and since the beginning.
         """
         seconds = slowest(self.job.context, self.timers, stall, total)
-        problem = self.refused or self._note
+        problem = self.refused or self.job.context.bcast_text(self._note)
         return Report(self.draft.name, self.draft.step, not self.refused, problem, self._nbytes, seconds)
 
     @contextmanager
@@ -189,103 +206,9 @@ class Attempt:
         self.refused = self.refused or vote(self.job.context, self._problem)
         return not self.refused
 
-    def _make_directory(self, nbytes: int) -> None:
-        """On rank 0: an empty directory on a disk that has enough room."""
-        store = self.job.store
-        store.create()
-        # Of an earlier attempt at this step that could not be cleared.
-        seal.clear(self._temporary)
-        io.mkdir(self._temporary)
-        free = io.free_bytes(self._temporary)
-        if free < nbytes + SPARE_BYTES:
-            where = store.root / self.draft.name
-            raise DiskError(
-                f"cannot write the checkpoint {where}: it needs {_amount(nbytes)}, and {_amount(free)} are free; free "
-                "some space, keep fewer checkpoints or write elsewhere"
-            )
-
-    def _make_file(self, totals: NDArray[np.int64]) -> None:
-        """On the leader of a group: its file with headers and space, if the group has anything to write."""
-        groups, rank = self.job.groups, self.job.context.rank
-        group = int(groups.number[rank])
-        nbytes = totals[groups.number == group].sum(axis=0)
-        if groups.leaders[group] != rank or not nbytes.any():
-            return
-        kinds = [np.dtype("u1") if self.job.codec is not None else entry.spec.dtype for entry in self.draft.fields]
-        self._own = lay_out(kinds, nbytes.tolist())
-        handle = io.create(self._temporary / groups.names[group])
-        try:
-            self._reserved = io.preallocate(handle, self._own.size)
-            self._own.write_frame(handle)
-        finally:
-            io.close(handle)
-
-    def _share_places(self, totals: NDArray[np.int64], packing: Packing) -> bool:
-        """Tell all ranks what the leaders made, and give the pieces their places; whether all space is reserved."""
-        groups, rank = self.job.groups, self.job.context.rank
-        count = len(self.draft.fields)
-        mine = np.zeros(count + 4, np.int64)
-        if self._own is not None:
-            digest = np.frombuffer(bytes.fromhex(self._own.digest), np.int64)
-            mine[:] = [*self._own.offsets, self._own.size, *digest, not self._reserved]
-        made = all_rows(self.job.context, mine)[groups.leaders]
-        written = np.zeros(len(groups.leaders), np.int64)
-        np.add.at(written, groups.number, totals.sum(axis=1))
-        used = np.flatnonzero(written)
-        for group in used.tolist():
-            frame = made[group, count + 1 : count + 3].tobytes().hex()
-            self._files.append(FileEntry(groups.names[group], "", int(made[group, count]), frame))
-        group = int(groups.number[rank])
-        before = totals[:rank][groups.number[:rank] == group].sum(axis=0)
-        path: Path | None = None
-        if written[group]:
-            path = self._temporary / groups.names[group]
-            packing.place(int(np.searchsorted(used, group)), made[group, :count] + before)
-        starts = made[group, :count]
-        self._target = Target(self.job.context, path, packing, self.job.staging, starts, self._own is not None)
-        return not made[:, -1].any()
-
-    def _fill_with_zeros(self, packing: Packing) -> None:
-        """Take the space of this rank's pieces where it could not be reserved and a full disk would not be reported."""
-        path = self._target.path if self._target is not None else None
-        if self.job.mode.trusted or path is None:
-            return
-        self.job.staging.fill(0)
-        handle = io.open_write(path)
-        try:
-            for batch in packing.batches(len(self.job.staging)):
-                rows = packing.rows[batch]
-                io.pwrite(handle, self.job.staging[: int(rows["stored"].sum())], int(rows["offset"][0]))
-            io.fsync(handle)
-        finally:
-            io.close(handle)
-
-    def _read_back(self, target: Target) -> None:
-        """Compare what this rank wrote, and the frame of its file, with what it had in memory."""
-        rows = target.packing.rows[target.packing.fresh]
-        if target.path is None or not (len(rows) or self._own is not None):
-            return
-        handle = io.open_read(target.path)
-        try:
-            for field in np.unique(rows["field"]):
-                part = rows[rows["field"] == field]
-                first, last = int(part["offset"][0]), int(part["offset"][-1] + part["stored"][-1])
-                io.drop_cache(handle, first, last - first)
-            faults = list(scan_file(handle, self.draft, rows, target.path.name))
-            if self._own is not None:
-                io.drop_cache(handle, 0, int(self._own.ranges["stop"][0]))
-                if frame_digest(handle, self._own.ranges) != self._own.digest:
-                    faults.append(f"{target.path.name}: it is damaged outside the pieces")
-        finally:
-            io.close(handle)
-        if faults:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            where = self.job.store.root / self.draft.name
-            raise DiskError(f"the checkpoint {where} does not read back as it was written: {faults[0]}{more}")
-
     def _seal(self) -> None:
-        """Write manifest and table, rename, prune. Collective."""
-        context, options, packing = self.job.context, self.job.options, self._packing
+        """Write manifest and table, and give the checkpoint its name. Collective."""
+        context, packing = self.job.context, self._packing
         assert packing is not None
         rows = gather_table(context, packing.rows)
         manifest, renumbered = self.draft, np.zeros(0, np.int64)
@@ -299,14 +222,8 @@ class Attempt:
         if self._problem:
             self.refused = self._problem
             return
-        if context.rank == 0:
-            try:
-                self.job.store.prune(options.keep, {*options.protect, manifest.name})
-            except (DiskError, OSError) as error:
-                self._note = f"{manifest.name} was accepted, but not everything older could be removed: {error}"
-        if options.incremental:
+        if self.job.options.incremental:
             self.accepted = self._as_base(packing, manifest, renumbered)
-        self._note = context.bcast_text(self._note)
 
     def _as_base(self, packing: Packing, manifest: Manifest, renumbered: NDArray[np.int64]) -> Base:
         """What the next checkpoint needs to refer to this one. Collective."""
@@ -350,14 +267,3 @@ def _draft(job: Job, fields: Sequence[SnapshotField], moment: Moment) -> Manifes
 def _check_draft(draft: Manifest) -> None:
     """Refuse what no manifest can say before the disk is touched; raises ``DiskError``."""
     replace(draft, files=(FileEntry("data.h5", "", 0, "0" * 32),)).to_text()
-
-
-def _amount(nbytes: int) -> str:
-    """Bytes for a person.
-
-    Examples
-    --------
-    >>> _amount(1_234_567)
-    '1.2 MB'
-    """
-    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.1f} MB"

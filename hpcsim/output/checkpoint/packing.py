@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from hpcsim.errors import HpcsimError
-from hpcsim.lattice.layout import Layout
+from hpcsim.fields.spec import FieldSpec
+from hpcsim.lattice.box import extent
+from hpcsim.lattice.layout import Block, Layout
 from hpcsim.output.checkpoint.pieces import (
     MAX_PIECE_BYTES,
     PIECE,
@@ -25,7 +27,7 @@ from hpcsim.timing import Timers
 
 
 class Packing:
-    """The pieces of one rank; make one with `collect`.
+    """The pieces of one rank; a `Cutter` makes them.
 
     Parameters
     ----------
@@ -171,8 +173,16 @@ class Packing:
             place += count
 
 
-def collect(layout: Layout, rank: int, fields: Sequence[SnapshotField], timers: Timers) -> Packing:
-    """The pieces of a rank, as views of what the fields give.
+class _Part(NamedTuple):
+    """One register in one block: the slabs of each component, and the arrays that a reader has to give."""
+
+    block: Block
+    slabs: tuple[tuple[int, tuple[slice, ...]], ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+class Cutter:
+    """Cuts the registers of a rank into pieces; the cuts are found once and used for every checkpoint.
 
     Parameters
     ----------
@@ -180,38 +190,67 @@ def collect(layout: Layout, rank: int, fields: Sequence[SnapshotField], timers: 
         Blocks and owners.
     rank : int
         Whose pieces.
-    fields : sequence of SnapshotField
-        The registers.
-    timers : Timers
-        Gets the seconds per phase.
-
-    Raises
-    ------
-    HpcsimError
-        If a field gives arrays of another shape or number type than its declaration says.
     """
-    tables, arrays = [np.empty(0, PIECE)], []
-    for place, field in enumerate(fields):
-        for block in layout.local(rank):
-            values = field.read(block)
-            corners = _check(layout, block, field, values)
-            slabs = cut(layout, block, field.spec)
-            tables.append(table_of(place, slabs, block.level))
-            arrays += [values[slab.component][slab.within(corners[slab.component])] for slab in slabs]
-    dtypes = [STORED_DTYPES[field.spec.dtype] for field in fields]
-    return Packing(np.concatenate(tables), arrays, dtypes, timers)
+
+    def __init__(self, layout: Layout, rank: int) -> None:
+        self._layout = layout
+        self._blocks = layout.local(rank)
+        self._specs: tuple[FieldSpec, ...] = ()
+        self._rows = np.empty(0, PIECE)
+        self._parts: list[list[_Part]] = []
+
+    def collect(self, fields: Sequence[SnapshotField], timers: Timers) -> Packing:
+        """The pieces, as views of what the fields give.
+
+        Parameters
+        ----------
+        fields : sequence of SnapshotField
+            The registers.
+        timers : Timers
+            Gets the seconds per phase.
+
+        Raises
+        ------
+        HpcsimError
+            If a field gives arrays of another shape or number type than its declaration says.
+        """
+        specs = tuple(field.spec for field in fields)
+        if specs != self._specs:
+            self._cut(specs)
+        arrays = []
+        for field, parts in zip(fields, self._parts, strict=True):
+            for part in parts:
+                values = field.read(part.block)
+                for component, shape in enumerate(part.shapes):
+                    if values[component].shape != shape or values[component].dtype != field.spec.dtype:
+                        raise _unlike(field, part.block, component, values[component], shape)
+                arrays += [values[component][place] for component, place in part.slabs]
+        return Packing(self._rows.copy(), arrays, [STORED_DTYPES[spec.dtype] for spec in specs], timers)
+
+    def _cut(self, specs: tuple[FieldSpec, ...]) -> None:
+        """Find the pieces of these registers."""
+        tables, self._parts = [np.empty(0, PIECE)], []
+        for number, spec in enumerate(specs):
+            parts, slabs, levels = [], [], []
+            for block in self._blocks:
+                boxes = [self._layout.owned_box(block, at) for at in spec.locations(self._layout.domain.ndim)]
+                found = cut(self._layout, block, spec)
+                places = tuple((slab.component, slab.within(boxes[slab.component][0])) for slab in found)
+                parts.append(_Part(block, places, tuple(extent(box) for box in boxes)))
+                slabs += found
+                levels += [block.level] * len(found)
+            self._parts.append(parts)
+            tables.append(table_of(number, slabs))
+            tables[-1]["level"] = levels
+        self._rows = np.concatenate(tables)
+        self._specs = specs
 
 
-def _check(layout: Layout, block: Any, field: SnapshotField, values: Sequence[NDArray[Any]]) -> list[tuple[int, ...]]:
-    """First site of each component; refuses values that are not what the field declares."""
-    corners = []
-    for component, location in enumerate(field.spec.locations(layout.domain.ndim)):
-        lo, hi = layout.owned_box(block, location)
-        found, wanted = values[component], tuple(b - a for a, b in zip(lo, hi, strict=True))
-        if found.shape != wanted or found.dtype != field.spec.dtype:
-            raise HpcsimError(
-                f"field {field.name}[{component}] of block {block.id} has shape {found.shape} and type {found.dtype}; "
-                f"its declaration says {wanted} and {field.spec.dtype}"
-            )
-        corners.append(lo)
-    return corners
+def _unlike(
+    field: SnapshotField, block: Block, component: int, values: NDArray[Any], shape: tuple[int, ...]
+) -> HpcsimError:
+    """The error for values that are not what the field declares."""
+    return HpcsimError(
+        f"field {field.name}[{component}] of block {block.id} has shape {values.shape} and type {values.dtype}; "
+        f"its declaration says {shape} and {field.spec.dtype}"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from hpcsim.comm.context import Context
 from hpcsim.timing import Timers
 
-PHASES = ("prepare", "pack", "digest", "encode", "write", "sync", "verify", "accept")
+PHASES = ("prepare", "pack", "digest", "encode", "write", "sync", "verify", "accept", "prune")
 DURABLE = ("pack", "write", "sync")
 
 
@@ -32,7 +32,7 @@ class Report:
         Bytes of values that its own files hold, over all ranks.
     seconds : mapping of str to float
         Seconds per phase, the slowest rank of each: ``prepare`` (directory, files, space), ``pack``, ``digest``,
-        ``encode``, ``write``, ``sync``, ``verify`` (read-back), ``accept`` (vote, manifest, rename, pruning); then
+        ``encode``, ``write``, ``sync``, ``verify`` (read-back), ``accept`` (vote, manifest, rename), ``prune``; then
         ``stall``, for which the caller was held, and ``total`` from the beginning to this report.
     """
 

@@ -6,6 +6,7 @@ import time as clock
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hpcsim.output.checkpoint.incremental import Base, read_base
 from hpcsim.output.checkpoint.manifest import checkpoint_name
 from hpcsim.output.checkpoint.modes import resolve_mode
 from hpcsim.output.checkpoint.options import CheckpointFacts, CheckpointOptions, load_codec
+from hpcsim.output.checkpoint.packing import Cutter
 from hpcsim.output.checkpoint.report import Report
 from hpcsim.output.checkpoint.store import CheckpointStore
 from hpcsim.output.checkpoint.votes import vote
@@ -26,6 +28,14 @@ from hpcsim.output.snapshot import SnapshotField
 
 # So many newer ones must have been verified before the checkpoint that a run started from may go.
 ENOUGH_NEWER = 2
+
+
+class _Stage(Enum):
+    """What is under way of an attempt that was begun."""
+
+    SURVEY = auto()
+    FILL = auto()
+    PRUNE = auto()
 
 
 class CheckpointWriter:
@@ -51,6 +61,8 @@ class CheckpointWriter:
     ------
     ConfigError
         If the mode or the codec cannot work here.
+    DiskError
+        If the run id is no plain name.
 
     Examples
     --------
@@ -76,15 +88,18 @@ class CheckpointWriter:
         options: CheckpointOptions,
         facts: CheckpointFacts,
     ) -> None:
+        store.temporary(0, facts.run)
         mode = resolve_mode(options.mode)
         mode.check(context)
         codec = load_codec(options.codec)
         groups = mode.groups(context, options.writers_per_node)
         staging = np.empty(mode.staging_bytes, np.uint8)
-        self._job = Job(context, layout, store, options, facts, mode, groups, codec, staging)
+        self._job = Job(
+            context, layout, Cutter(layout, context.rank), store, options, facts, mode, groups, codec, staging
+        )
         self._background = Background()
         self._attempt: Attempt | None = None
-        self._surveying = False
+        self._stage = _Stage.FILL
         self._release: Callable[[], None] | None = None
         self._base: Base | None = None
         self._since_full = 0
@@ -125,6 +140,8 @@ class CheckpointWriter:
         self._start(fields, Moment(step, time, dt, state))
         with self._held():
             self._run_through()
+            self._current.settle()
+            self._current.prune()
         return self._finish()
 
     def begin(
@@ -138,7 +155,7 @@ class CheckpointWriter:
     ) -> None:
         """Begin a checkpoint that is written beside the run; `poll` brings it to its end.
 
-        In a mode that needs all ranks together it is written here and now, and the next `poll` reports it.
+        In a mode that needs all ranks together it is written here and now, and only accepted by `poll`.
 
         Parameters
         ----------
@@ -161,28 +178,39 @@ class CheckpointWriter:
                 self._run_through()
                 self._give_back()
             elif self._current.needs_survey:
-                self._surveying = True
+                self._stage = _Stage.SURVEY
                 self._background.start(self._current.survey)
+                return
             elif self._current.place():
                 self._background.start(self._current.fill)
+            self._stage = _Stage.FILL
 
     def poll(self) -> Report | None:
-        """Move the attempt under way on; cheap while it is being written.
+        """Move the attempt under way on; cheap while it is being written. Call it until there is a report.
 
         Returns
         -------
         Report or None
             The outcome once, on all ranks at the same call; None before, and if nothing was begun.
         """
-        if self._attempt is None:
+        attempt = self._attempt
+        if attempt is None:
             return None
         with self._held():
             if not self._job.context.agree(self._background.idle):
                 return None
-            if self._surveying:
-                self._surveying = False
-                if self._attempt.place():
-                    self._background.start(self._attempt.fill)
+            if self._stage is _Stage.SURVEY:
+                self._stage = _Stage.FILL
+                if attempt.place():
+                    self._background.start(attempt.fill)
+                    return None
+            if self._stage is _Stage.FILL:
+                attempt.settle()
+                self._give_back()
+                if not attempt.refused:
+                    # Removing large files takes a while, too: not in the thread that has to step.
+                    self._stage = _Stage.PRUNE
+                    self._background.start(attempt.prune)
                     return None
         return self._finish()
 
@@ -230,16 +258,9 @@ class CheckpointWriter:
             attempt.fill()
 
     def _finish(self) -> Report:
-        """Accept or clear the attempt and report it."""
-        attempt = self._current
-        before = clock.perf_counter()
-        total, self._attempt = before - self._begun, None
-        try:
-            attempt.settle()
-        finally:
-            self._give_back()
-        now = clock.perf_counter()
-        report = attempt.report(self._stall + now - before, total + now - before)
+        """Report the attempt and be free for the next one."""
+        attempt, self._attempt = self._current, None
+        report = attempt.report(self._stall, clock.perf_counter() - self._begun)
         if report.accepted:
             self._remember(attempt)
         return report

@@ -14,7 +14,7 @@ import pytest
 
 from hpcsim.comm.context import Context
 from hpcsim.errors import ConfigError, HpcsimError
-from hpcsim.output.checkpoint import collective, shards
+from hpcsim.output.checkpoint import collective, io, packing, prepare, shards
 from hpcsim.output.checkpoint.modes import MODES
 from hpcsim.output.checkpoint.options import CheckpointOptions
 from tests.unit.output.checkpoint.writing import CALLS, WAYS, Failing, Run, left_over, replaced
@@ -120,39 +120,45 @@ def test_one_attempt_at_a_time(context, tmp_path):
 
 @pytest.mark.parametrize("codec", ["none", "zstd"])
 def test_work_beside_the_run(context, tmp_path, monkeypatch, codec):
-    """The values are read after ``begin`` came back, and the thread makes no file and no layout."""
+    """Values are read after ``begin`` came back; the thread writes, reads back and prunes, and makes no file."""
     go, main = threading.Event(), threading.current_thread()
-    threads: dict[str, set] = {"create": set(), "pwrite": set(), "lay_out": set()}
+    in_main: dict[str, set[bool]] = {}
 
-    def noted(name, wait=False):
-        def act(true, *arguments):
-            threads[name].add(threading.current_thread() is main)
-            if wait and threading.current_thread() is not main:
-                assert go.wait(10)
-            return true(*arguments)
+    def noted(name, true, *arguments):
+        in_main.setdefault(name, set()).add(threading.current_thread() is main)
+        if name == "_packed":
+            assert go.wait(10)
+        return true(*arguments)
 
-        return act
+    def note(module, name):
+        true = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a: noted(name, true, *a))
 
-    from hpcsim.output.checkpoint import attempt, packing
-
-    true_lay_out, true_copy = attempt.lay_out, np.copyto
-    monkeypatch.setattr(attempt, "lay_out", lambda *a: noted("lay_out")(true_lay_out, *a))
     run = Run(context, tmp_path, codec=codec)
-    fields = run.fields(1)
+    assert run.write(1).accepted and run.write(2).accepted
+    fields = run.fields(3)
     arrays = {block.id: fields[0].read(block) for block in run.layout.blocks}
     fields[0] = fields[0]._replace(read=lambda block: arrays[block.id])
-    released = []
-    monkeypatch.setattr(packing.np, "copyto", lambda *a: noted("pwrite", wait=True)(true_copy, *a))
-    with replaced(monkeypatch, create=noted("create"), pwrite=noted("pwrite", wait=False)):
-        run.writer.begin(fields, 1, 0.5, 0.5, {}, lambda: released.append(1))
-        for values in arrays.values():
-            values[0][...] += 8
-        assert run.writer.poll() is None and not released
-        go.set()
-        report = run.writer.drain()
-    assert report.accepted and released == [1]
-    assert threads["create"] == threads["lay_out"] == {True} and False in threads["pwrite"]
-    wrong = run.wrong(report.name, 1)
+    for module, name in (
+        (prepare, "lay_out"),
+        (packing.Packing, "_packed"),
+        (io, "create"),
+        (io, "pwrite"),
+        (io, "rmdir"),
+    ):
+        note(module, name)
+    run.writer.begin(fields, 3, 1.5, 0.5, {}, lambda: run.released.append(3))
+    for values in arrays.values():
+        values[0][...] += 8
+    assert run.writer.poll() is None and not run.released
+    go.set()
+    report = run.writer.drain()
+    monkeypatch.undo()
+    assert report.accepted and run.released == [3] and run.store.names() == ["step-00000003", "step-00000002"]
+    assert in_main["create"] == in_main["lay_out"] == {True} and in_main["rmdir"] == in_main["_packed"] == {False}
+    # Frame, table and manifest by the caller, the values by the thread.
+    assert in_main["pwrite"] == {True, False}
+    wrong = run.wrong(report.name, 3)
     assert wrong and {name for name, _ in wrong} == {fields[0].name} and not run.faults(report.name)
 
 

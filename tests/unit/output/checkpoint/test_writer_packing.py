@@ -8,7 +8,7 @@ import pytest
 import xxhash
 
 from hpcsim.output.checkpoint.datafile import ALIGNMENT, lay_out
-from hpcsim.output.checkpoint.packing import collect
+from hpcsim.output.checkpoint.packing import Cutter
 from hpcsim.output.checkpoint.pieces import digest_of
 from hpcsim.timing import Timers
 from tests.unit.output import samples
@@ -18,7 +18,7 @@ from tests.unit.output.checkpoint.writing import BLOCKS
 def packed(ndim: int = 3, ranks: int = 1, rank: int = 0):
     """The pieces of a rank of a lattice with fields of all kinds."""
     layout = samples.layout_of(samples.domain(ndim), ranks, BLOCKS[ndim])
-    return collect(layout, rank, samples.fields(layout, samples.specs(ndim)), Timers())
+    return Cutter(layout, rank).collect(samples.fields(layout, samples.specs(ndim)), Timers())
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
@@ -55,10 +55,23 @@ def test_batches_hold_every_piece_once_and_are_runs_of_the_file(limit, share):
         assert (row["digest"] == (digest_of(array) if fresh else 0)).all()
 
 
+def test_other_registers_are_cut_anew():
+    """The cuts are kept, but not for registers that are no longer the same; the tables do not share memory."""
+    layout = samples.layout_of(samples.domain(2), 1, BLOCKS[2])
+    cutter, few, many = Cutter(layout, 0), samples.specs(2)[:1], samples.specs(2)
+    sizes = []
+    for chosen in (few, many, many, few):
+        packing = cutter.collect(samples.fields(layout, chosen), Timers())
+        assert not packing.rows["digest"].any() and len(packing.arrays) == len(packing.rows)
+        packing.digest_all(np.empty(1 << 16, np.uint8))
+        sizes.append(len(packing.rows))
+    assert sizes[0] == sizes[3] < sizes[1] == sizes[2]
+
+
 def test_a_rank_without_blocks_has_nothing():
     layout = samples.layout_of(samples.domain(2), 1, BLOCKS[2])
     layout = type(layout)(**{**vars(layout), "ranks": 2, "owners": (0,) * len(layout.blocks)})
-    packing = collect(layout, 1, samples.fields(layout, samples.specs(2)), Timers())
+    packing = Cutter(layout, 1).collect(samples.fields(layout, samples.specs(2)), Timers())
     packing.place(0, np.zeros(len(packing.dtypes), np.int64))
     assert not len(packing.rows) and not list(packing.batches(1)) and not packing.totals.any()
 
