@@ -159,7 +159,8 @@ class Simulation(_Simulation):
         self._take(build(config, context))
 
     def _take(self, other: _Simulation) -> None:
-        self.__dict__.update(other.__dict__)
+        # Shared, not copied: the parts of the other one hold on to it, and both must have the same clock.
+        self.__dict__ = other.__dict__
 
     @classmethod
     def restore(cls, directory: str | Path, comm: Any = None, overrides: Sequence[str] = ()) -> Simulation:

@@ -1,9 +1,10 @@
-"""Amounts of memory as text: read strictly, written short."""
+"""Amounts of memory: read strictly from text, written short, and asked of the system for this process."""
 
 from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 from hpcsim.errors import ConfigError, unknown_name
 
@@ -15,6 +16,7 @@ _SIZE = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)")
 _ALLOWED = "write '8 GB', '512 MiB' or '1.5 TB'"
 _LONGEST = 64
 _MOST = 2**62
+_STATUS = Path("/proc/self/status")
 
 
 def parse_size(text: str) -> int:
@@ -66,3 +68,21 @@ def size_text(nbytes: int) -> str:
         if amount < 1000.0:
             return f"{amount:.3g} {unit}"
     return f"{nbytes / UNITS['TB']:.3g} TB"
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now (resident set), 0 where the system does not tell."""
+    return _status("VmRSS:")
+
+
+def peak_bytes() -> int:
+    """The most that this process ever had resident, 0 where the system does not tell."""
+    return _status("VmHWM:")
+
+
+def _status(key: str) -> int:
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(key)), 0)

@@ -25,10 +25,9 @@ from hpcsim.lattice.storage import Storage
 from hpcsim.models.initials.file import FromFile
 from hpcsim.output.boxes import bars
 from hpcsim.simulation.case import Case, spacing_symbols
-from hpcsim.simulation.node import resident_bytes
 from hpcsim.simulation.observe import SCRATCH, observed_sweeps
 from hpcsim.simulation.working import working_arrays
-from hpcsim.sizes import size_text
+from hpcsim.sizes import resident_bytes, size_text
 from hpcsim.symbolic.expr import Access
 from hpcsim.symbolic.operators import parts_of
 

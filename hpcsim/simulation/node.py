@@ -10,7 +10,6 @@ from pathlib import Path
 _NO_LIMIT = 1 << 60
 _GROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
-_STATUS = Path("/proc/self/status")
 
 
 def node_memory(environ: Mapping[str, str] | None = None, groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
@@ -80,21 +79,3 @@ def _upwards(root: Path, path: str, file: str) -> Iterator[int]:
             continue
         if text.isdecimal() and 0 < int(text) < _NO_LIMIT:
             yield int(text)
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in use now (resident set), 0 where the system does not tell."""
-    return _status("VmRSS:")
-
-
-def peak_bytes() -> int:
-    """The most that this process ever had resident, 0 where the system does not tell."""
-    return _status("VmHWM:")
-
-
-def _status(key: str) -> int:
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(key)), 0)

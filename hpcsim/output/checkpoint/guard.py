@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint.store import open_regular
 from hpcsim.output.files import disk_errors
+from hpcsim.sizes import peak_bytes
 
 # Numbers that a data file may hold: the fields' own types, and the bytes of a codec.
 DTYPES = ("float32", "float64", "int32", "int64", "uint32", "uint64", "uint8")
@@ -174,7 +175,7 @@ def examine(path: str) -> dict[str, Any]:
         return {"problem": str(error).removeprefix(f"{path}: ")}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
         return {"problem": f"it is damaged: {type(error).__name__}: {str(error)[:200]}"}
-    return {"datasets": found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return {"datasets": found, "peak": peak_bytes()}
 
 
 def _walk(group: Any, path: str, size: int, seen: set[tuple[int, int]], depth: int = 0) -> Iterator[Stored]:

@@ -85,8 +85,12 @@ def rename(source: Path, target: Path) -> None:
 
 
 def truncate(path: Path) -> None:
-    """Give the space of a file back at once, even while a descriptor of it is open somewhere."""
-    os.truncate(path, 0)
+    """Give the space of a file back at once, even while a descriptor of it is open somewhere; no link is followed."""
+    handle = os.open(path, _WRITE)
+    try:
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
 
 
 def unlink(path: Path) -> None:

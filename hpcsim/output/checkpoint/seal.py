@@ -88,6 +88,10 @@ def clear(directory: Path) -> None:
     for _ in range(ATTEMPTS_TO_CLEAR):
         if not os.path.lexists(directory):
             return
+        if directory.is_symlink():
+            with suppress(OSError):
+                io.unlink(directory)
+            continue
         with suppress(OSError):
             for path in sorted(directory.iterdir()):
                 with suppress(OSError):

@@ -315,15 +315,19 @@ class CheckpointStore:
         Returns
         -------
         set of str
-            The newest ones, the protected ones, the one that `CURRENT` names, every one that one of these needs, and
-            unreadable ones newer than the oldest of the newest.
+            The newest ones, the one that `CURRENT` names and the newest before it, the protected ones, every one that
+            one of these needs, and unreadable ones newer than the oldest of the newest.
         """
-        names = self.names()
+        names, current = self.names(), self.current()
         needs = {name: self._needs(name) for name in names}
         steps = sorted({step_of(name) or 0 for name in names if needs[name] is not None}, reverse=True)
-        oldest = steps[: max(FEWEST_KEPT, keep)][-1] if steps else 0
-        kept = {name for name in names if (step_of(name) or 0) >= oldest}
-        waiting = kept | {name for name in (*protect, self.current()) if name in needs}
+        last = step_of(current) if current in needs else None
+        # Steps that a run gave up when it went back must not push out those that it has accepted since.
+        own = [step for step in steps if last is not None and step <= last]
+        count = max(FEWEST_KEPT, keep)
+        oldest = steps[:count][-1] if steps else 0
+        kept = {name for name in names if (step_of(name) or 0) >= oldest or step_of(name) in own[:count]}
+        waiting = kept | {name for name in (*protect, current) if name in needs}
         kept = set()
         while waiting:
             name = waiting.pop()

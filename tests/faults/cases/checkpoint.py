@@ -41,10 +41,16 @@ def values(lo, hi, name: str, step: int) -> np.ndarray:
     return (axes[0] * 1e6 + axes[1] * 1e3 + axes[2]) * 1000 + step + 0.5 * NAMES.index(name)
 
 
-def fields(layout, rank: int, step: int) -> list[SnapshotField]:
-    """Both registers at a step."""
-    held = {(name, b.id): values(b.lo, b.hi, name, step) for name in NAMES for b in layout.local(rank)}
-    return [SnapshotField(n, FieldSpec(n), lambda block, n=n: [held[n, block.id]]) for n in NAMES]
+class Registers:
+    """Both registers of a rank; going on to a step is quick, so that kills fall into checkpoints."""
+
+    def __init__(self, layout, rank: int) -> None:
+        self._first = {(name, b.id): values(b.lo, b.hi, name, 0) for name in NAMES for b in layout.local(rank)}
+
+    def at(self, step: int) -> list[SnapshotField]:
+        """The registers at a step."""
+        held = {key: first + step for key, first in self._first.items()}
+        return [SnapshotField(n, FieldSpec(n), lambda block, n=n: [held[n, block.id]]) for n in NAMES]
 
 
 def be_odd(words: list[str]) -> None:
@@ -66,6 +72,7 @@ def main(directory: str, mode: str, count: str, cells: str, *words: str) -> None
             store.clean()
         context.barrier()
         writer = CheckpointWriter(context, layout, store, CheckpointOptions(mode=mode), CheckpointFacts("case"))
+        registers = Registers(layout, context.rank)
         Path(directory, f".pid-{context.rank}").write_text(str(os.getpid()))
         step = int((store.current() or "step-0")[5:])
         last = step + int(count)
@@ -73,7 +80,7 @@ def main(directory: str, mode: str, count: str, cells: str, *words: str) -> None
             step += 1
             if "small" in words and step > 1:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
-            arguments = (fields(layout, context.rank, step), step, 0.1 * step, 0.1, {})
+            arguments = (registers.at(step), step, 0.1 * step, 0.1, {})
             if "beside" in words:
                 writer.begin(*arguments, lambda: None)
                 while (report := writer.poll()) is None:

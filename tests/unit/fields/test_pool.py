@@ -331,7 +331,7 @@ def test_lease_and_return_are_quick(strategy: str, nbytes: int) -> None:
 
 def test_the_pool_touches_no_page() -> None:
     """First touch stays with the thread that computes: leasing 1 GB adds next to nothing to the resident set."""
-    from hpcsim.simulation.node import resident_bytes
+    from hpcsim.sizes import resident_bytes
 
     pool = Pool()
     before = resident_bytes()

@@ -27,7 +27,8 @@ def changed(**sections):
     ("section", "key", "value"),
     [
         ("run", "steps", 20), ("run", "threads", 2), ("run", "exchange", "blocking"),
-        ("lattice", "block_shape", [4, 4]), ("output", "every", "5 steps"), ("checkpoint", "keep", 3), ("run", "watchdog_s", 5.0),
+        ("lattice", "block_shape", [4, 4]), ("output", "every", "5 steps"), ("checkpoint", "keep", 3),
+        ("run", "watchdog_s", 5.0),
     ],
 )  # fmt: skip
 def test_harmless_changes_are_told(section, key, value):

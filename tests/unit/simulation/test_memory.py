@@ -23,8 +23,8 @@ from hpcsim.simulation.build import build
 from hpcsim.simulation.case import Case, make_case
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.memory import BARE_BYTES, predict, resized
-from hpcsim.simulation.node import group_limits, job_limits, node_memory, resident_bytes
-from hpcsim.sizes import parse_size, size_text
+from hpcsim.simulation.node import group_limits, job_limits, node_memory
+from hpcsim.sizes import parse_size, resident_bytes, size_text
 
 FIELDS = [f"u{number:02d}" for number in range(24)]
 GIANT = {
@@ -72,7 +72,7 @@ def test_the_command_refuses_it_too(tmp_path: Path) -> None:
     case = tmp_path / "giant.toml"
     case.write_text(write_toml(GIANT))
     code = (
-        "from hpcsim.cli.main import main; from hpcsim.simulation.node import peak_bytes\n"
+        "from hpcsim.cli.main import main; from hpcsim.sizes import peak_bytes\n"
         f"code = main(['run', {str(case)!r}, '--quiet', '--output-dir', {str(tmp_path / 'run')!r}])\n"
         "print(code, peak_bytes())"
     )
@@ -164,7 +164,7 @@ from hpcsim.simulation.build import assemble
 from hpcsim.simulation.case import make_case
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.memory import predict
-from hpcsim.simulation.node import peak_bytes
+from hpcsim.sizes import peak_bytes
 
 sections, copies = json.loads(sys.argv[1]), int(sys.argv[2])
 with Context.serial() as context:

@@ -14,6 +14,7 @@ import pytest
 from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint import guard
 from hpcsim.output.checkpoint.guard import look_into, look_into_all
+from hpcsim.sizes import peak_bytes
 
 PEAK_BYTES = 400 << 20
 PYTHON = sys.executable
@@ -144,13 +145,6 @@ def test_hostile_files_are_refused_with_little_memory(tmp_path):
         before = peak_bytes()
         assert "problem" in examine(str(hostile(kind, tmp_path)))
         assert peak_bytes() - before < 64 << 20
-
-
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def test_too_many_objects(tmp_path, monkeypatch):

@@ -17,6 +17,8 @@ from hpcsim.errors import ConfigError, HpcsimError
 from hpcsim.output.checkpoint import collective, io, packing, prepare, shards
 from hpcsim.output.checkpoint.modes import MODES
 from hpcsim.output.checkpoint.options import CheckpointOptions
+from hpcsim.output.compress import CODECS
+from hpcsim.output.compress.codec import get_codec
 from tests.unit.output.checkpoint.writing import CALLS, WAYS, Failing, Run, left_over, replaced
 
 
@@ -47,6 +49,25 @@ def test_every_value_is_at_its_place(context, tmp_path, mode, way, ndim, codec):
             assert dataset.chunks is None and dataset.nbytes == rows["stored"].sum()
             assert dataset.id.get_offset() == rows["offset"][0]
     assert run.store.current() == report.name and not left_over(run.store.root)
+
+
+@pytest.mark.parametrize("codec", CODECS.names())
+def test_every_lossless_codec(context, tmp_path, codec):
+    """Also for noise, which none makes smaller: it is stored as it is, with the head of a stream."""
+    if not get_codec(codec).lossless:
+        with pytest.raises(ConfigError, match="lossless"):
+            Run(context, tmp_path, codec=codec)
+        return
+    run = Run(context, tmp_path, 3, few=True, codec=codec)
+    report = run.write(1)
+    assert report.accepted and not run.faults(report.name) and not run.wrong(report.name, 1)
+    noise = np.random.default_rng(1).random(run.lattice.shape)
+    arrays = {block.id: noise[tuple(map(slice, block.lo, block.hi))] for block in run.layout.blocks}
+    fields = [field._replace(read=lambda block: [arrays[block.id]]) for field in run.fields(2)]
+    report = run.write(2, fields=fields)
+    assert report.accepted and not run.faults(report.name)
+    pieces = len(run.store.read_table(report.name))
+    assert report.nbytes <= len(fields) * noise.nbytes + 200 * pieces
 
 
 def test_the_same_state_makes_the_same_bytes(context, tmp_path):
@@ -369,6 +390,35 @@ def test_what_a_run_started_from_stays_until_two_newer_ones_are_there(context, t
     for step, kept in expected.items():
         assert run.write(step).accepted
         assert run.store.names() == [f"step-{n:08d}" for n in kept]
+
+
+def test_a_run_that_went_back_keeps_its_own(context, tmp_path):
+    """F-09: checkpoints of steps that were given up do not push out those that the run accepts now."""
+    run = Run(context, tmp_path)
+    for step in (1, 20, 30):
+        assert run.write(step).accepted
+        run.writer = run.new_writer(protect=frozenset({"step-00000001"}))
+    expected = {2: [30, 20, 2, 1], 3: [30, 20, 3, 2, 1], 4: [30, 20, 4, 3], 25: [30, 25, 20], 31: [31, 30]}
+    for step, kept in expected.items():
+        assert run.write(step).accepted
+        assert run.store.names() == [f"step-{n:08d}" for n in kept], step
+
+
+def test_what_is_cleared_is_never_outside(context, tmp_path):
+    """F-33: links where the temporary directory should be, or in it, are removed as links."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a").write_text("kept")
+    run = Run(context, tmp_path / "ckpt")
+    run.store.create()
+    temporary = run.store.temporary(1, "run-1")
+    temporary.symlink_to(outside)
+    assert run.write(1).accepted
+    temporary = run.store.temporary(2, "run-1")
+    temporary.mkdir()
+    (temporary / "b").symlink_to(outside / "a")
+    assert run.write(2).accepted and not run.faults("step-00000002")
+    assert (outside / "a").read_text() == "kept" and not left_over(run.store.root)
 
 
 def test_shards_of_a_node(monkeypatch):

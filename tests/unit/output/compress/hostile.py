@@ -14,6 +14,7 @@ import numpy as np
 from hpcsim.errors import DiskError
 from hpcsim.output.compress import stream
 from hpcsim.output.compress.codec import decode, get_codec
+from hpcsim.sizes import peak_bytes
 
 SPARE_BYTES = 512 << 20
 
@@ -69,7 +70,7 @@ def main(name: str, rounds: int, seed: int) -> None:
             refused += "Unable to allocate" not in str(error)
         else:
             read += values.shape == array.shape and values.dtype == array.dtype
-    print(refused, read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(refused, read, peak_bytes() // 1024)
 
 
 if __name__ == "__main__":
