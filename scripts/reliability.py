@@ -106,19 +106,22 @@ def good_of_all(found: Outcome) -> str:
 
 
 FAULTS = "tests/faults"
+DISK = f"{FAULTS}/test_checkpoint_io.py"
+FILES = f"{FAULTS}/test_checkpoint_files.py"
+LADDER = ("tests/parallel/test_ladder.py", "tests/parallel/test_restart_ladder.py")
 ROWS = (
-    Row("a rank killed while a checkpoint is written", "F-02, F-04", (f"{FAULTS}/test_checkpoint_kills.py",), "kill",
+    Row("a rank, or all with their launcher, killed while a checkpoint is written", "F-02, F-04", (DISK,),
+        "killed_at_any or launcher", bad_of_tried("bad restarts")),
+    Row("a process killed at each single call to the disk", "F-02", (DISK,), "killed_at_every",
         bad_of_tried("bad restarts")),
-    Row("a rank or the whole job killed between steps", "F-03, F-04, NODEFAIL", (f"{FAULTS}/test_lost_ranks.py",),
-        "kill or retries", bad_of_tried("bad restarts")),
-    Row("each single call to the disk fails", "F-01, F-07", (f"{FAULTS}/test_checkpoint_io.py",), "fail",
-        bad_of_tried("bad restarts")),
-    Row("the disk is full", "F-05, F-06", (f"{FAULTS}/test_checkpoint_full_disk.py",), "",
-        bad_of_tried("wrong cells accepted")),
-    Row("one bit flipped in a file of a checkpoint", "F-09", (f"{FAULTS}/test_checkpoint_files.py",), "flip",
+    Row("a rank or the whole job killed between steps", "F-03, F-04, F-46, NODEFAIL",
+        (f"{FAULTS}/test_lost_ranks.py",), "", good_of_all),
+    Row("each single call to the disk fails, on each of 1 to 4 ranks", "F-01, F-07",
+        ("tests/parallel/test_checkpoint_write.py",), "every_single_call", bad_of_tried("bad restarts"), True),
+    Row("the disk is full, or files may not grow", "F-05, F-06", (DISK,), "full_disk or size_limit", good_of_all),
+    Row("one bit flipped in a file of a checkpoint", "F-09", (FILES,), "flip and not would_fail",
         bad_of_tried("silent")),
-    Row("a file cut off at a random byte", "F-08", (f"{FAULTS}/test_checkpoint_files.py",), "trunc",
-        bad_of_tried("silent")),
+    Row("a file cut off at a random byte", "F-08", (FILES,), "truncated", bad_of_tried("silent")),
     Row("hostile and damaged HDF5 files", "F-36, F-37", ("tests/unit/output/checkpoint/test_guard.py",), "",
         good_of_all),
     Row("stops by signal, file and end of time", "F-15, F-16", (f"{FAULTS}/test_stop.py",), "", good_of_all),
@@ -126,15 +129,15 @@ ROWS = (
         f"{FAULTS}/test_run_one_rank.py"), "", good_of_all),
     Row("the watchdog names the right rank", "F-21 to F-23", (f"{FAULTS}/test_hang.py", f"{FAULTS}/test_run_hang.py"),
         "", good_of_all),
-    Row("same answer, rung by rung, 1 to 4 ranks", "REP, PEM, LAY, NAN, ERS, IRT, ERR, ERP, ERIO",
-        ("tests/parallel/test_ladder.py", "tests/parallel/test_restart_ladder.py"), "not notice", good_of_all, True),
+    Row("same answer, rung by rung, 1 to 4 ranks", "REP, PEM, LAY, NAN, ERS, IRT, ERR, ERP, ERIO", LADDER,
+        "not notice", good_of_all, True),
     Row("same answer in processes of their own, up to 8 ranks", "PEA, PET, PEM, DIM", ("tests/ladder",), "",
         good_of_all),
-    Row("faults put in on purpose that the ladder notices", "TEST-OF-TEST",
-        ("tests/parallel/test_ladder.py", "tests/parallel/test_restart_ladder.py"), "notice", good_of_all, True),
-    Row("hostile formulas that are executed", "F-34", (f"{FAULTS}/test_case_file.py",), "hostile",
+    Row("faults put in on purpose that the ladder notices", "TEST-OF-TEST", LADDER, "notice", good_of_all, True),
+    Row("hostile formulas that are executed", "F-34, F-35", (f"{FAULTS}/test_case_file.py",), "hostile",
         bad_of_tried("executed")),
-    Row("misspelt keys that are caught", "F-32", (f"{FAULTS}/test_case_file.py",), "misspelt", good_of_all),
+    Row("configurations with misspelt keys, each key in turn", "F-32", (f"{FAULTS}/test_case_file.py",), "misspelt",
+        good_of_all),
 )  # fmt: skip
 
 
@@ -150,11 +153,19 @@ def environment() -> dict[str, str]:
 def run_tests(row: Row, nightly: bool) -> Outcome:
     """Run the tests of a row and read what they recorded."""
     found = Outcome()
-    paths = [path for path in row.paths if (ROOT / path).exists()]
     for ranks in RANKS if row.on_ranks else (0,):
         with tempfile.TemporaryDirectory() as directory:
             report = Path(directory) / "report.xml"
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *paths]
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                f"--junitxml={report}",
+                *row.paths,
+            ]
             command += ["-m", "" if nightly else "not nightly"] + (["-k", row.words] if row.words else [])
             if ranks:
                 command = ["mpirun", "-n", str(ranks), *command, "--with-mpi"]

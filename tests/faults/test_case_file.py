@@ -190,7 +190,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_hostile_formulas_do_nothing(place: str, tmp_path: Path, capsys) -> None:
+def test_hostile_formulas_do_nothing(place: str, tmp_path: Path, capsys, record_property) -> None:
     """F-34, F-35: code and bombs at each place that takes a formula: refused fast, named, and without an effect."""
     old, new, where = PLACES[place]
     mark = tmp_path / "executed"
@@ -213,6 +213,7 @@ def test_hostile_formulas_do_nothing(place: str, tmp_path: Path, capsys) -> None
         assert code == 2 and where in message, (formula[:60], message)
         assert len(message) < 3000
     assert not events and not mark.exists()
+    record_property("tried", len(HOSTILE))
 
 
 def test_audit_would_notice(tmp_path: Path) -> None:

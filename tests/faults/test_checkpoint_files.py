@@ -120,16 +120,17 @@ def truncations(store, kind, seeds) -> None:
     assert outcome(store, kind) == (THREE, [])
 
 
-def test_truncated_files_are_refused(store, kind):
+def test_truncated_files_are_refused(store, kind, record_property):
     """F-08: 3 of each kind; the next older one is taken, and said."""
     truncations(store, kind, range(3))
+    record_property("tried", 3)
 
 
 @pytest.mark.nightly
 def test_150_truncated_files_are_refused(store, kind, record_property):
     """F-08."""
     truncations(store, kind, range(100, 130))
-    record_property("truncations", 30)
+    record_property("tried", 30)
 
 
 def flips(store, kind, seeds) -> None:
@@ -156,16 +157,17 @@ def flips(store, kind, seeds) -> None:
     assert outcome(store, kind) == (THREE, [])
 
 
-def test_flipped_bits_are_never_silent(store, kind):
+def test_flipped_bits_are_never_silent(store, kind, record_property):
     """F-09: 10 of each kind."""
     flips(store, kind, range(10))
+    record_property("tried", 10)
 
 
 @pytest.mark.nightly
 def test_500_flipped_bits_are_never_silent(store, kind, record_property):
     """F-09."""
     flips(store, kind, range(1000, 1100))
-    record_property("flips", 100)
+    record_property("tried", 100)
 
 
 def test_every_bit_of_current(tmp_path):

@@ -135,15 +135,20 @@ KILLS = [("shards", ()), ("shards", ("beside",)), ("collective", ())]
 
 
 @pytest.mark.parametrize(("mode", "words"), KILLS)
-def test_a_rank_killed_at_any_time(tmp_path: Path, mode: str, words: tuple[str, ...]) -> None:
+def test_a_rank_killed_at_any_time(tmp_path: Path, mode: str, words: tuple[str, ...], record_property: Any) -> None:
     """F-02: the job ends within 5 s, and the newest accepted checkpoint is restorable on one rank."""
-    killed_again_and_again(tmp_path / "ckpt", mode, 5 if mode == "shards" else 10, *words)
+    kills = 5 if mode == "shards" else 10
+    record_property("tried", kills)
+    killed_again_and_again(tmp_path / "ckpt", mode, kills, *words)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("mode", "words"), KILLS)
-def test_a_rank_killed_at_any_time_200_times(tmp_path: Path, mode: str, words: tuple[str, ...], capsys) -> None:
+def test_a_rank_killed_at_any_time_200_times(
+    tmp_path: Path, mode: str, words: tuple[str, ...], capsys: Any, record_property: Any
+) -> None:
     """F-02 in full."""
+    record_property("tried", 200)
     seconds = killed_again_and_again(tmp_path / "ckpt", mode, 200, *words)
     with capsys.disabled():
         print(
@@ -152,15 +157,18 @@ def test_a_rank_killed_at_any_time_200_times(tmp_path: Path, mode: str, words: t
 
 
 @pytest.mark.parametrize("mode", MODES.names())
-def test_the_launcher_and_all_ranks_killed(tmp_path: Path, mode: str) -> None:
+def test_the_launcher_and_all_ranks_killed(tmp_path: Path, mode: str, record_property: Any) -> None:
     """F-04: as F-02, and what was left is cleared by the next start."""
+    record_property("tried", 3)
     killed_again_and_again(tmp_path / "ckpt", mode, 3, victims="all")
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("torn", [False, True], ids=["before the call", "in the middle of a write"])
 @pytest.mark.parametrize("options", [{}, {"incremental": True, "full_every": 3}], ids=["full", "increment"])
-def test_killed_at_every_single_call(tmp_path: Path, way: str, torn: bool, options: dict[str, Any]) -> None:
+def test_killed_at_every_single_call(
+    tmp_path: Path, way: str, torn: bool, options: dict[str, Any], record_property: Any
+) -> None:
     """F-02: the process is killed at its i-th call to the disk, i = 1, 2, ... until it ends by itself."""
     with Context.serial() as context:
         run = Run(context, tmp_path / "ckpt", 2, few=True, **options)
@@ -183,6 +191,7 @@ def test_killed_at_every_single_call(tmp_path: Path, way: str, torn: bool, optio
             run.writer = run.new_writer(**options, protect=frozenset({name}))
         assert os.WEXITSTATUS(status) == 0 and name == f"step-{step:08d}"
         assert number > (6 if torn else 40)
+        record_property("tried", number)
 
 
 def _die_in_a_write(run: Run, number: int, step: int, way: str, torn: bool) -> None:

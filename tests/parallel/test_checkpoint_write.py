@@ -56,7 +56,7 @@ def test_every_mode_and_number_of_writers_stores_the_same(context, folder, ndim,
 
 @pytest.mark.parametrize(("way", "mode"), WAYS_AND_MODES)
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_every_single_call_fails_once_on_each_rank(context, folder, monkeypatch, way, mode, code):
+def test_every_single_call_fails_once_on_each_rank(context, folder, monkeypatch, way, mode, code, record_property):
     """F-01, F-07: i = 1, 2, ... on each rank in turn; all ranks report the same, and the last good one stays good."""
     run = Run(context, folder / "ckpt", 2, few=True, mode=mode)
     assert run.write(1).accepted
@@ -88,6 +88,7 @@ def test_every_single_call_fails_once_on_each_rank(context, folder, monkeypatch,
             if not failed:
                 break
         assert report.accepted and number > (30 if rank == 0 else 8)
+    record_property("tried", step - 1)
 
 
 def test_pieces_of_one_rank_only(context, folder):
