@@ -83,8 +83,6 @@ def execute(context: Context, start: Start, args: argparse.Namespace, began: flo
     directory.create(context)
     warnings = [*context.warnings, *filter(None, [start.note])]
     lock = lock_directory(context, directory.lock, warnings.append)
-    if context.rank == 0:
-        directory.status.unlink(missing_ok=True)
     try:
         with Watchdog(context, config.run.watchdog_s, directory.watchdog) as watchdog:
             with naming_file(args), watchdog.pause():
@@ -129,6 +127,8 @@ def _open_log(
         earlier = directory.set_aside(context)
         moved = f"results of an earlier run moved to {earlier}" if earlier is not None else ""
     else:
+        if context.rank == 0:
+            directory.status.unlink(missing_ok=True)
         later = directory.set_aside_after(context, resume.step, resume.snapshots_through)
         moved = f"results later than the checkpoint moved to {later}" if later else ""
     log = Log(context.rank, directory.logs, ranks)

@@ -32,6 +32,8 @@ from hpcsim.perf.sampling import Spread
 
 FIELDS = 4
 CHUNK = 16 << 20
+# Mode of the checkpoint that is read back.
+RESTORED = "shards"
 _NAMES = tuple(f"u{k}" for k in range(FIELDS))
 
 
@@ -56,7 +58,7 @@ def measure_checkpoint(context: Context, gib: float, repeats: int, directory: Pa
     """
     work = _Work(context, gib, directory)
     calls: dict[str, Callable[[], dict[str, float]]] = {
-        "raw write": work.raw_write, "shards": partial(work.write, "shards"), "raw read": work.raw_read,
+        "raw write": work.raw_write, RESTORED: partial(work.write, RESTORED), "raw read": work.raw_read,
         "restore": work.restore, "collective": partial(work.write, "collective"), "memory copy": work.copy,
         "background": work.begin,
     }  # fmt: skip
@@ -114,7 +116,6 @@ class _Work:
         if context.rank == 0:
             self._directory.mkdir(parents=True)
         context.barrier()
-        self._image: Image | None = None
         self.nbytes = 8 * FIELDS * cells**3
         self._share = sum(8 * FIELDS * int(np.prod(block.shape)) for block in self._layout.local(context.rank))
         self._chunk = np.frombuffer(rng.bytes(CHUNK), np.uint8)
@@ -156,11 +157,13 @@ class _Work:
         os.fsync(handle)
         done = time.perf_counter()
         os.close(handle)
+        path.unlink()
         return {"durable": self._slowest(done - start), "before sync": self._slowest(written - start)}
 
     def raw_read(self) -> dict[str, float]:
-        """Every rank reads its own raw file from the disk."""
-        handle = os.open(self._directory / f"raw.{self._context.rank}", os.O_RDONLY)
+        """Every rank reads the file of the checkpoint that it wrote from the disk, so that both read the same bytes."""
+        store, rank = self._store(RESTORED), self._context.rank
+        handle = os.open(store.path(f"step-{self._step:08d}") / f"shard-{rank:05d}.h5", os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         buffer = bytearray(CHUNK)
         self._context.barrier()
@@ -178,11 +181,13 @@ class _Work:
         writer = self._writer(mode)
         self._context.barrier()
         report = writer.write(self._fields(self._state), self._step, 0.0, 1.0, {})
+        if mode != RESTORED:
+            self._clear(mode)
         return _phases(report)
 
     def restore(self) -> dict[str, float]:
         """The checkpoint of the mode shards into the blocks of one rank more, from the disk."""
-        store = self._store("shards")
+        store = self._store(RESTORED)
         name = f"step-{self._step:08d}"
         n = self._domain.shape[0]
         slabs = self._context.size + 1
@@ -199,6 +204,7 @@ class _Work:
         )
         seconds = time.perf_counter() - start
         state.free()
+        self._clear(RESTORED)
         return {"total": self._slowest(seconds)}
 
     def copy(self) -> dict[str, float]:
@@ -211,9 +217,7 @@ class _Work:
 
     def begin(self) -> dict[str, float]:
         """A checkpoint in the background: what the steps wait for, and when it is done."""
-        if self._image is None:
-            self._image = Image(self._state, _NAMES)
-        self._clear("background")
+        image = Image(self._state, _NAMES)
         self._step += 1
         store = self._store("background")
         writer = CheckpointWriter(
@@ -221,17 +225,19 @@ class _Work:
         )
         self._context.barrier()
         start = time.perf_counter()
-        self._image.capture(self._step)
-        writer.begin(self._fields(self._image), self._step, 0.0, 1.0, {}, lambda: None)
+        image.capture(self._step)
+        writer.begin(self._fields(image), self._step, 0.0, 1.0, {}, lambda: None)
         stall = time.perf_counter() - start
         report = writer.drain()
         total = time.perf_counter() - start
+        image.release()
+        self._clear("background")
         if report is None or not report.accepted:
             raise DiskError(report.problem if report is not None else "no report")
         return {"stall": self._slowest(stall), "total": self._slowest(total)}
 
     def _clear(self, mode: str) -> None:
-        """Remove earlier checkpoints, so that every round meets the same disk."""
+        """Remove checkpoints as soon as they are measured: files that fill the page cache slow everything down."""
         self._context.barrier()
         if self._context.rank == 0:
             shutil.rmtree(self._directory / mode, ignore_errors=True)
@@ -239,8 +245,6 @@ class _Work:
 
     def free(self) -> None:
         """Remove what was written and give the memory back; collective."""
-        if self._image is not None:
-            self._image.release()
         self._state.free()
         self._context.barrier()
         if self._context.rank == 0:

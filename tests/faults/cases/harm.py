@@ -16,6 +16,7 @@ from hpcsim.boundary import BOUNDARIES
 from hpcsim.boundary.base import BoundaryCondition
 from hpcsim.comm.blocking import BlockingExchange
 from hpcsim.comm.exchange import EXCHANGES
+from hpcsim.simulation.turns import Agreement, Turns
 
 KIND = os.environ.get("HARM", "")
 ODD = os.environ.get("HARM_RANK", "") in ("all", os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
@@ -65,4 +66,6 @@ class FlippingExchange(BlockingExchange):
 BOUNDARIES.register("harmful", HarmfulWall)
 EXCHANGES.register("flipping", FlippingExchange)
 if ODD and KIND == "skip":
+    # The others wait in a collective for this rank, which waits for their ghosts.
     hpcsim.simulation.runner.check_finite = lambda *arguments: None
+    Turns.meet = lambda self, wall: Agreement(0, False, float("inf"), wall)
