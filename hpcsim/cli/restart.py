@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", metavar="NAME", help="checkpoint to go on from (default: the newest good one)"
     )
-    parser.add_argument(
-        "--case", type=Path, metavar="FILE", help="TOML file with a configuration that changed"
-    )
+    parser.add_argument("--case", type=Path, metavar="FILE", help="TOML file with a configuration that changed")
     add_change_arguments(parser)
     add_run_arguments(parser)
     add_retry_arguments(parser)

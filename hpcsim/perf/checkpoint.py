@@ -186,11 +186,11 @@ class _Work:
         return _phases(report)
 
     def restore(self) -> dict[str, float]:
-        """The checkpoint of the mode shards into the blocks of one rank more, from the disk."""
+        """The checkpoint of the mode shards into the blocks of twice as many ranks, from the disk."""
         store = self._store(RESTORED)
         name = f"step-{self._step:08d}"
         n = self._domain.shape[0]
-        slabs = self._context.size + 1
+        slabs = 2 * self._context.size
         layout = make_layout(self._domain, self._context.size, ghost=1, block_shape=(-(-n // slabs), n, n))
         state = self._make(layout)
         for register in state:

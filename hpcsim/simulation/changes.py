@@ -85,9 +85,7 @@ def check_changes(old: Mapping[str, Any], new: Mapping[str, Any], checkpoint: st
     """
     changed = differences(old, new)
     refused = [
-        Problem(
-            name, f"{_shown(after)} here, {_shown(before)} in {checkpoint}; this may not change in a restart"
-        )
+        Problem(name, f"{_shown(after)} here, {_shown(before)} in {checkpoint}; this may not change in a restart")
         for name, (before, after) in changed.items()
         if not may_change(name)
     ]
