@@ -128,7 +128,7 @@ class Runner:
         facts = run_facts(simulation, means.run_id)
         store = CheckpointStore(means.directory.checkpoints)
         self._source = means.resume.name if means.resume is not None else ""
-        self.saves = Saves(simulation, store, means.log, facts, self._source)
+        self.saves = Saves(simulation, store, means.log, facts, self._source, self._finite)
         stops = replace(means.stops, seconds_left=lambda: means.stops.seconds_left() - self.saves.margin_s)
         self._turns = Turns(self._context, stops)
         self._wall = 0.0

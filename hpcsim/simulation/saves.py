@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,13 +72,21 @@ class Saves:
     facts : CheckpointFacts
         Run id, configuration and versions, stored in every checkpoint.
     started_from : str
-        Checkpoint from which this run went on, empty if none; it stays until a newer one is accepted.
+        Checkpoint from which this run went on, empty if none; it stays until newer ones are accepted.
+    check : callable
+        Raises on all ranks if the state is not finite: such a state is never saved.
     """
 
     def __init__(
-        self, simulation: Simulation, store: CheckpointStore, log: Log, facts: CheckpointFacts, started_from: str
+        self,
+        simulation: Simulation,
+        store: CheckpointStore,
+        log: Log,
+        facts: CheckpointFacts,
+        started_from: str,
+        check: Callable[[], None],
     ) -> None:
-        self._simulation, self.store, self._log = simulation, store, log
+        self._simulation, self.store, self._log, self._check = simulation, store, log, check
         config = simulation.case.config
         self._section = config.checkpoint
         self.statistics = SaveStatistics()
@@ -167,6 +175,7 @@ class Saves:
     def _save(self, watchdog: Watchdog, wait: bool = False) -> None:
         simulation = self._simulation
         watchdog.beat("checkpoint")
+        self._check()
         simulation.settle()
         self._began = time.monotonic()
         with watchdog.pause(), self._stalled():

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hpcsim.api import Simulation
 from hpcsim.cli.main import main
-from hpcsim.errors import DiskError
+from hpcsim.errors import BlowUpError, DiskError
 from hpcsim.output.checkpoint import io
 from hpcsim.output.checkpoint.store import CheckpointStore
 from hpcsim.output.checkpoint.verify import verify
@@ -150,6 +152,16 @@ def test_a_failure_ends_the_run_if_told_so(tmp_path, monkeypatch, capsys):
     assert run(tmp_path, *settings) == DiskError.exit_code
     assert steps(tmp_path) == [] and not read_record(tmp_path / "out")["finished"]
     assert not list((tmp_path / "out" / "ckpt").iterdir())
+
+
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path, capsys):
+    """F-24, protocol step 1: the run ends with code 5, and what is there is from before."""
+    settings = ['checkpoint.every="5 steps"', "run.check_finite_every=0", "run.dt=20.0", "run.allow_unstable=true"]
+    assert run(tmp_path, *settings, "run.steps=2000", OFF) == BlowUpError.exit_code
+    blown = read_record(tmp_path / "out")["steps"]
+    assert steps(tmp_path)[-1] == blown - 5
+    simulation = Simulation.restore(tmp_path / "out")
+    assert np.isfinite(simulation["u"]).all()
 
 
 def test_a_slow_disk_never_makes_a_queue(tmp_path, monkeypatch):
