@@ -259,41 +259,40 @@ def measured(nightly: bool) -> dict[tuple[str, str], Callable[[], str]]:
     }
 
 
-def figures(nightly: bool, only: str) -> list[tuple[str, str, str]]:
+def figures(nightly: bool, only: str) -> Iterator[tuple[str, str, str]]:
     """Every figure: what is tried, the cases it belongs to, the result."""
-    table = []
     for row in ROWS:
         if only in row.name:
-            table.append((row.name, row.cases, row.show(run_tests(row, nightly))))
-            print(" | ".join(table[-1]), flush=True)
+            yield row.name, row.cases, row.show(run_tests(row, nightly))
     for (name, cases), measure in measured(nightly).items():
         if only in name:
-            table.append((name, cases, measure()))
-            print(" | ".join(table[-1]), flush=True)
-    return table
+            yield name, cases, measure()
 
 
-def write_page(table: list[tuple[str, str, str]], nightly: bool) -> None:
-    """Put the table into the page."""
-    text = PAGE.read_text()
-    head, rest = text.split(BEGIN)
-    size = "nightly" if nightly else "CI"
-    lines = [f"Figures of {date.today():%d %B %Y}, {size} size, {os.cpu_count()} processors.", "",
-             "| tried | cases | found |", "|---|---|---|"]  # fmt: skip
-    lines += [f"| {name} | {cases} | {result} |" for name, cases, result in table]
-    PAGE.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n\n" + END + rest.split(END)[1])
+def write_row(name: str, cases: str, result: str, nightly: bool) -> None:
+    """Put a figure into the table of the page, in place of the older one of that name."""
+    head, rest = PAGE.read_text().split(BEGIN)
+    table, tail = rest.split(END)
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines() if line.startswith("| ")}
+    rows.pop("tried", None)
+    size = "nightly" if nightly else "CI size"
+    rows[name] = f"| {name} | {cases} | {result} | {size}, {date.today():%d %B %Y} |"
+    order = [row.name for row in ROWS]
+    names = sorted(rows, key=lambda known: (order.index(known) if known in order else len(order), known))
+    lines = ["| tried | cases | found | run |", "|---|---|---|---|", *(rows[known] for known in names)]
+    PAGE.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n\n" + END + tail)
 
 
 def main() -> None:
-    """Run what is asked for; a whole run also renews the page."""
+    """Run what is asked for and renew these rows of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nightly", action="store_true", help="every kill and flip, large lattices")
-    parser.add_argument("--only", default="", metavar="WORD", help="rows whose name holds a word; writes no page")
+    parser.add_argument("--only", default="", metavar="WORD", help="only the rows whose name holds a word")
     args = parser.parse_args()
     (ROOT / "build").mkdir(exist_ok=True)
-    table = figures(args.nightly, args.only)
-    if not args.only:
-        write_page(table, args.nightly)
+    for name, cases, result in figures(args.nightly, args.only):
+        print(f"{name} | {cases} | {result}", flush=True)
+        write_row(name, cases, result, args.nightly)
 
 
 if __name__ == "__main__":
