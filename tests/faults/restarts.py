@@ -33,7 +33,7 @@ quantities = {{ peak = {{ max = "E" }}, size = {{ norm2 = "E" }} }}
 every = "20 steps"
 """
 PLUGIN = Path(__file__).parent / "cases" / "pace.py"
-PACE_S = 0.005
+PACE_S = 0.02
 
 
 def run(ranks: int, directory: Path, *arguments: str, pace_s: float = PACE_S, **options: Any) -> Outcome:
