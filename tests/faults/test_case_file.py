@@ -199,11 +199,13 @@ def test_hostile_formulas_do_nothing(place: str, tmp_path: Path, capsys, record_
     watching = [False]
 
     def audit(event: str, arguments: tuple) -> None:
+        if not watching[0]:
+            return
         # Modules of the package that are loaded when they are first needed are no text of a user.
-        own = str(getattr(arguments[0], "co_filename", "")).startswith(PACKAGE) if arguments else False
+        own = event == "exec" and arguments[0].co_filename.startswith(PACKAGE)
         code = event in ("exec", "os.system", "subprocess.Popen") and not own
-        if watching[0] and (code or event == "open" and str(mark) == str(arguments[0])):
-            events.append(f"{event} {arguments[0]!r}")
+        if code or event == "open" and str(mark) == str(arguments[0]):
+            events.append(event)
 
     check(capsys, write_case(tmp_path))
     sys.addaudithook(audit)
