@@ -28,7 +28,7 @@ from hpcsim.simulation.build import Simulation, assemble
 from hpcsim.simulation.case import Case, make_case
 from hpcsim.simulation.checkpoint import new_run_id
 from hpcsim.simulation.resume import Resume
-from hpcsim.simulation.runner import STOP_FILE, Means, Runner
+from hpcsim.simulation.runner import STOP_FILE, Means, Runner, at_end
 from hpcsim.simulation.turns import StopSources
 
 STOPPED = 75
@@ -87,6 +87,12 @@ def execute(context: Context, start: Start, args: argparse.Namespace, began: flo
         with Watchdog(context, config.run.watchdog_s, directory.watchdog) as watchdog:
             with naming_file(args), watchdog.pause():
                 simulation, resume = _assemble(case, context, start, directory, warnings)
+            if resume is not None and at_end(simulation) and _finished(context, directory):
+                Log(context.rank, None, ranks).info(
+                    f"nothing to do: step {simulation.step} is the end of the run; extend run.steps or run.stop_time"
+                )
+                simulation.free()
+                return 0
             log = _open_log(context, directory, ranks, resume, warnings)
             means = Means(
                 directory=directory,
@@ -129,6 +135,7 @@ def _open_log(
     else:
         if context.rank == 0:
             directory.status.unlink(missing_ok=True)
+            CheckpointStore(directory.checkpoints).set_current(resume.name)
         later = directory.set_aside_after(context, resume.step, resume.snapshots_through)
         moved = f"results later than the checkpoint moved to {later}" if later else ""
     log = Log(context.rank, directory.logs, ranks)
@@ -141,6 +148,17 @@ def _open_log(
     for warning in warnings:
         log.warn(warning)
     return log
+
+
+def _finished(context: Context, directory: RunDirectory) -> bool:
+    """Whether the record says that the run did all it was to do; collective."""
+    finished = False
+    if context.rank == 0:
+        try:
+            finished = bool(read_record(directory.record).get("finished"))
+        except DiskError:
+            finished = False
+    return context.any(finished)
 
 
 def _earlier_starts(directory: RunDirectory, resume: Resume | None) -> tuple[dict[str, Any], ...]:
@@ -166,9 +184,6 @@ def _run_logged(simulation: Simulation, means: Means) -> int:
     log, directory = means.log, means.directory
     try:
         runner = Runner(simulation, means)
-        if runner.done:
-            log.info(f"nothing to do: step {simulation.step} is the end of the run; extend run.steps or run.stop_time")
-            return 0
         _announce(simulation, directory, log)
         _summarise(runner.run(), runner, directory, log)
         return _exit_code(runner, directory)
@@ -235,5 +250,7 @@ def _summarise(record: Mapping[str, Any], runner: Runner, directory: RunDirector
             f"{saved['stall_s']:.2f} s ({share:.1f} %); newest {record['checkpoint']}"
         )
     log.info(f"results in {directory.root}")
-    if runner.stopped:
+    if runner.stopped and not runner.saved:
+        log.info("the state was not saved; the run can only start again")
+    elif runner.stopped:
         log.info(f"go on with: hpcsim restart {directory.root}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hpcsim.errors import DiskError
 from hpcsim.output.checkpoint.store import CheckpointStore
@@ -18,7 +19,7 @@ from hpcsim.output.record import read_record
 
 # Exit codes after which another start would end the same way: see `hpcsim.errors`.
 FINAL = frozenset({0, 2, 3, 4, 5, 6, 75})
-STOPPED = 75
+OUTCOMES = {"finished": 0, "stopped": 75}
 IDLE_STARTS = 2
 FORWARDED = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 _POLL_S = 0.05
@@ -58,7 +59,8 @@ class Supervisor:
         idle = 0
         for start in range(self._retries + 1):
             before = self._newest()
-            code = self._outcome(self._start(self._again if start and before >= 0 else self._first))
+            record, fresh = self._record(), not start or before < 0
+            code = self._outcome(self._start(self._first if fresh else self._again), record)
             if code in FINAL or self._asked():
                 return code
             after = self._newest()
@@ -92,17 +94,24 @@ class Supervisor:
             time.sleep(_POLL_S)
         return job.returncode if job.returncode >= 0 else 128 - job.returncode
 
-    def _outcome(self, code: int) -> int:
-        """The exit code, corrected by what the record says: launchers change codes, and report success for nothing."""
+    def _record(self) -> dict[str, Any]:
+        """The record of the run, empty if there is none."""
         try:
-            record = read_record(self._root)
+            return read_record(self._root)
         except DiskError:
-            return code if code else 70
-        status = record.get("status")
-        if status == "finished":
+            return {}
+
+    def _outcome(self, code: int, before: Mapping[str, Any]) -> int:
+        """The exit code, corrected by what the record says: launchers change codes, and report success for nothing.
+
+        A record that is still the one from before the start says nothing of it.
+        """
+        record = self._record()
+        if record != before and record.get("status") in OUTCOMES:
+            return OUTCOMES[record["status"]]
+        # Going on with a run that had ended leaves its record as it is.
+        if code == 0 and record.get("status") == "finished" and self._first == self._again:
             return 0
-        if status == "stopped":
-            return STOPPED
         return code if code else 70
 
 

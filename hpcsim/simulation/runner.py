@@ -143,23 +143,13 @@ class Runner:
 
     @property
     def last_step(self) -> int | None:
-        """Number of the last step, if it is known beforehand (it is not with adaptive steps)."""
-        run = self._config.run
-        if run.steps is not None:
-            return run.steps
-        if self.simulation.control is not None or run.stop_time is None:
-            return None
-        return max(1, first_step_at(run.stop_time, run.start_time, self.simulation.dt))
+        """Number of the last step, if it is known beforehand."""
+        return last_step(self.simulation)
 
     @property
     def done(self) -> bool:
         """Whether the run has reached its end."""
-        last = self.last_step
-        if last is not None:
-            return self.simulation.step >= last
-        stop = self._config.run.stop_time
-        assert stop is not None
-        return self.simulation.time >= stop - 0.5 * self.simulation.dt
+        return at_end(self.simulation)
 
     def run(self) -> dict[str, Any]:
         """Run to the end, or until something asks for a stop; collective.
@@ -199,7 +189,8 @@ class Runner:
         progress = self._make_progress()
         watchdog, simulation = self._means.watchdog, self.simulation
         self._meet()
-        self.outputs.look(self._wall, False, watchdog)
+        # A run that was lost between its last checkpoint and its end has only its last results to write.
+        self.outputs.look(self._wall, self.done, watchdog)
         while not self.done and not self.stopped:
             count = self._stride()
             watchdog.beat("step")
@@ -382,6 +373,26 @@ class Runner:
 
     def _leave_history(self, error: BaseException) -> None:
         self.outputs.close()
+
+
+def last_step(simulation: Simulation) -> int | None:
+    """Number of the last step of a run, if it is known beforehand (it is not with adaptive steps)."""
+    run = simulation.case.config.run
+    if run.steps is not None:
+        return run.steps
+    if simulation.control is not None or run.stop_time is None:
+        return None
+    return max(1, first_step_at(run.stop_time, run.start_time, simulation.dt))
+
+
+def at_end(simulation: Simulation) -> bool:
+    """Whether a run has reached its end."""
+    last = last_step(simulation)
+    if last is not None:
+        return simulation.step >= last
+    stop = simulation.case.config.run.stop_time
+    assert stop is not None
+    return simulation.time >= stop - 0.5 * simulation.dt
 
 
 def _reason(agreed: Agreement) -> str:

@@ -46,7 +46,7 @@ class Agreement:
     file : bool
         Whether the stop file is there.
     seconds_left : float
-        Seconds until the job ends.
+        Seconds until the job ends, less the time that the next turn will take.
     wall : float
         Seconds since the start of the run, of the slowest clock.
     """
@@ -116,4 +116,5 @@ class Turns:
         if self._steps:
             self.stride = max(1, min(fitting, _MOST_STEPS, _GROWTH * self.stride))
         self._seconds, self._steps, self._since = 0.0, 0, 0
-        return Agreement(int(number), bool(file), -left, latest)
+        # The next turn must fit into what is left as well, or the job ends in the middle of it.
+        return Agreement(int(number), bool(file), -left - slowest * self.stride, latest)

@@ -28,7 +28,7 @@ class Job(Supervisor):
         code, self._step = self._plays[len(self.started) - 1]
         return code
 
-    def _outcome(self, code: int) -> int:
+    def _outcome(self, code: int, before: object) -> int:
         return code
 
 
@@ -86,7 +86,21 @@ def test_the_record_decides(tmp_path, status, code, outcome):
     """F-19: success without a finished record is none."""
     if status is not None:
         (tmp_path / "run.json").write_text(f'{{"status": "{status}"}}')
-    assert Supervisor(tmp_path, [], [], 0, print)._outcome(code) == outcome
+    assert Supervisor(tmp_path, ["run"], ["restart"], 0, print)._outcome(code, {}) == outcome
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(0, 70), (1, 1), (137, 137)])
+def test_the_record_of_an_earlier_run_says_nothing(tmp_path, code, outcome):
+    """F-19: the start died before it wrote a record; the one that is there is old."""
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    job = Supervisor(tmp_path, ["run"], ["restart"], 0, print)
+    assert job._outcome(code, job._record()) == outcome
+
+
+def test_going_on_with_a_run_that_had_ended_is_success(tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    job = Supervisor(tmp_path, ["restart"], ["restart"], 0, print)
+    assert job._outcome(0, job._record()) == 0
 
 
 def test_exit_code_of_a_killed_process(tmp_path):

@@ -16,6 +16,7 @@ from hpcsim.errors import BlowUpError, DiskError
 from hpcsim.output.checkpoint import io
 from hpcsim.output.checkpoint.store import CheckpointStore
 from hpcsim.output.checkpoint.verify import verify
+from hpcsim.output.read import Snapshot
 from hpcsim.output.record import read_record
 
 CASE = """
@@ -181,6 +182,30 @@ def test_a_slow_disk_never_makes_a_queue(tmp_path, monkeypatch):
     record = read_record(tmp_path / "out")["checkpoints"]
     assert most[0] == 1 and 2 <= record["accepted"] < 500
     assert steps(tmp_path)[-1] == 2000
+
+
+def test_a_restart_of_a_finished_run_touches_nothing(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert main(["restart", str(out)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_lost_at_its_very_end_is_finished(tmp_path):
+    """F-03: killed between the last checkpoint and the record: the restart writes the last results and the record."""
+    assert run(tmp_path) == 0
+    out = tmp_path / "out"
+    record = read_record(out)
+    (out / "run.json").write_text(json.dumps({**record, "status": "running", "finished": False}))
+    final = out / "snapshots" / "step-000100.vtkhdf"
+    whole = Snapshot(final).read("u")
+    final.unlink()
+    assert main(["restart", str(out), "--quiet"]) == 0
+    again = read_record(out)
+    assert again["finished"] and again["digest"] == record["digest"] and len(again["starts"]) == 2
+    assert (Snapshot(final).read("u") == whole).all()
 
 
 def test_everything_that_matters_is_in_it(tmp_path):

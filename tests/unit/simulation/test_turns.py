@@ -49,6 +49,13 @@ def test_agreement_carries_every_source():
     assert (agreed.signal, agreed.file, agreed.seconds_left, agreed.wall) == (10, True, -2.5, 7.0)
 
 
+def test_the_next_turn_must_fit_into_the_time_that_is_left():
+    """F-16: with steps of 5 s the run stops while there is time for one more, not after."""
+    turns = Turns(Context.serial(), StopSources(seconds_left=lambda: 8.0))
+    turns.stepped(1, 5.0)
+    assert turns.meet(0.0).seconds_left == 3.0
+
+
 def test_no_limit_is_infinite():
     agreed = Turns(Context.serial(), StopSources()).meet(0.0)
     assert agreed.seconds_left == math.inf and not agreed.file and agreed.signal == 0
