@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcsim.errors import ConfigError, Problem
-from hpcsim.integrators.scheme import Discrete, Scheme
+from hpcsim.integrators.scheme import Scheme
+from hpcsim.sweeps.discrete import Discrete
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import Expr
 from hpcsim.symbolic.names import Names, field_value

@@ -65,9 +65,20 @@ def digest_sum(values: NDArray[Any], origin: int, strides: list[int], key: int) 
 
 def all_finite(values: NDArray[Any]) -> bool:
     """Whether no value is NaN or infinite, in one pass that stops at the first row that has one."""
-    integer = f"uint{8 * values.itemsize}"
+    size = values.itemsize
+    if values.size == 0:
+        return True
+    if values.strides[-1] != size or min(values.strides) < 0:
+        values = np.ascontiguousarray(values)
+    # One contiguous array from the first value to the last: the compiler then knows that rows are contiguous.
+    steps = [stride // size for stride in values.strides]
+    span = 1 + sum((count - 1) * step for count, step in zip(values.shape, steps, strict=True))
+    integer = f"uint{8 * size}"
+    flat = np.lib.stride_tricks.as_strided(values, (span,), (size,)).view(integer)
+    missing = 4 - values.ndim
+    counts, strides = np.array([1] * missing + [*values.shape], np.uint64), np.array([0] * missing + steps, np.uint64)
     exponent = int(np.array(np.inf, values.dtype).view(integer)[()])
     out = np.zeros(1, np.int64)
-    loop = native(f"{_LOOPS}:finite", (f"{integer}[4]~", integer, "int64[1]"))
-    loop(_four_axes(values).view(integer), exponent, out)
+    loop = native(f"{_LOOPS}:finite", (f"{integer}[1]", "uint64[1]", "uint64[1]", integer, "int64[1]"))
+    loop(flat, counts, strides, exponent, out)
     return bool(out[0])

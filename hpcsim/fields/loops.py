@@ -124,16 +124,17 @@ def digest(bits: Any, origin: Any, strides: Any, key: Any, out: Any) -> None:
     out[0], out[1], out[2] = high, upper, lower
 
 
-def finite(bits: Any, exponent: Any, out: Any) -> None:
-    """Set ``out[0]`` to 1 if no value has an exponent of all ones, else to 0."""
+def finite(flat: Any, counts: Any, strides: Any, exponent: Any, out: Any) -> None:
+    """Set ``out[0]`` to 1 if no value has an exponent of all ones, else to 0; rows are contiguous."""
     # The bitwise test vectorises without reordering any floating-point arithmetic.
-    n0, n1, n2, n3 = bits.shape
-    for row in range(n0 * n1 * n2):
-        line = bits[row // (n1 * n2), (row // n2) % n1, row % n2]
-        worst = exponent ^ exponent
-        for m in range(n3):
-            worst = max(worst, line[m] & exponent)
-        if worst == exponent:
-            out[0] = 0
-            return
     out[0] = 1
+    for i in range(counts[0]):
+        for j in range(counts[1]):
+            for k in range(counts[2]):
+                row = np.uint64(i) * strides[0] + np.uint64(j) * strides[1] + np.uint64(k) * strides[2]
+                worst = exponent ^ exponent
+                for m in range(counts[3]):
+                    worst = max(worst, flat[row + np.uint64(m)] & exponent)
+                if worst == exponent:
+                    out[0] = 0
+                    return

@@ -15,8 +15,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from hpcsim.integrators.scheme import DT, Discrete, Scheme, Spectrum, Stage, Sweep, renamed
+from hpcsim.integrators.scheme import DT, Scheme, Spectrum, renamed
 from hpcsim.kernels.loopnest import Assignment
+from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.sweep import Stage, Sweep
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import Expr, Symbol, Temp, add, call, mul, power
 from hpcsim.symbolic.system import Equation

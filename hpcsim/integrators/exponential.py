@@ -11,8 +11,10 @@ from dataclasses import replace
 
 from hpcsim.errors import FormulaError
 from hpcsim.integrators.explicit import euler
-from hpcsim.integrators.scheme import DT, Discrete, Scheme, Stage
+from hpcsim.integrators.scheme import DT, Scheme
 from hpcsim.kernels.loopnest import Assignment
+from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.sweep import Stage
 from hpcsim.symbolic.expr import (
     ONE,
     ZERO,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 
 from hpcsim.errors import FormulaError
-from hpcsim.integrators.scheme import DT, Discrete, Scheme, Spectrum, Stage, refuse_rate_stencils, renamed
+from hpcsim.integrators.scheme import DT, Scheme, Spectrum, refuse_rate_stencils, renamed
 from hpcsim.kernels.loopnest import Assignment
+from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.sweep import Stage
 from hpcsim.symbolic.differentiate import differentiate
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import ZERO, Access, Expr, mul, power, transform

@@ -17,7 +17,7 @@ from hpcsim.errors import ConfigError, Problem, unknown_name
 from hpcsim.registry import Registry
 
 if TYPE_CHECKING:
-    from hpcsim.integrators.program import Setting
+    from hpcsim.sweeps.setting import Setting
 
 RAW_KERNELS = Registry("kernel", {})
 

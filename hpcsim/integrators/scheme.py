@@ -15,50 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.errors import FormulaError
-from hpcsim.kernels.loopnest import Assignment
 from hpcsim.lattice.domain import Domain
-from hpcsim.symbolic.discretize import Discretizer, Location, rate_register
-from hpcsim.symbolic.expr import Access, Expr, FieldValue, Rate, Symbol, transform
-from hpcsim.symbolic.stencil import Stencil
-from hpcsim.symbolic.system import Equation, System
+from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.sweep import Stage
+from hpcsim.symbolic.discretize import rate_register
+from hpcsim.symbolic.expr import Access, Expr, Symbol, transform
+from hpcsim.symbolic.system import Equation
 
 DT = Symbol("dt")
 
 
 def _whole(equation: Equation) -> Equation:
     return equation
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Assignments carried out at every owned site of one location.
-
-    Attributes
-    ----------
-    location : Location
-        Where the targets live.
-    assignments : tuple of Assignment
-        In order.
-    """
-
-    location: Location
-    assignments: tuple[Assignment, ...]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One or more sweeps after a fill of the ghosts they read.
-
-    Attributes
-    ----------
-    time : float
-        Place of the stage in the step, in units of dt: ghosts and time-dependent terms are taken at t + time*dt.
-    sweeps : tuple of Sweep
-        In order; the ghosts are those the first sweep of each register needs.
-    """
-
-    time: float
-    sweeps: tuple[Sweep, ...]
 
 
 @dataclass(frozen=True)
@@ -123,67 +91,6 @@ class Spectrum:
     def largest(self) -> float:
         """Largest modulus of the first-order eigenvalues."""
         return float(np.abs(self.values).max(initial=0.0))
-
-
-class Discrete:
-    """A system with its discretiser: hands out right-hand sides as expressions of registers.
-
-    Parameters
-    ----------
-    system : System
-        The equations.
-    discretizer : Discretizer
-        Order and spacings.
-    """
-
-    def __init__(self, system: System, discretizer: Discretizer) -> None:
-        self.system = system
-        self.discretizer = discretizer
-        self.origin = (0,) * system.ndim
-
-    def location(self, equation: Equation) -> Location:
-        """Where the target of an equation lives."""
-        return self.system.locations[equation.field][equation.component]
-
-    def home(self, expr: Expr) -> Location:
-        """Where a formula is evaluated: at the location of the first field in it, else at cell centres."""
-        for node in expr.walk():
-            if isinstance(node, (FieldValue, Rate)):
-                return self.discretizer.locations[node.name][node.component]
-        return self.origin
-
-    def at_home(self, expr: Expr) -> Expr:
-        """A formula as a discrete expression at its home."""
-        return self.discretizer(expr, self.home(expr))
-
-    def rhs(self, equation: Equation) -> Expr:
-        """Discrete right-hand side at the site of the equation's own component."""
-        return self.discretizer(equation.rhs, self.location(equation))
-
-    def stencils(self) -> list[Stencil]:
-        """The right-hand side of every equation as a stencil."""
-        return [Stencil(e.field, e.component, self.rhs(e)) for e in self.system.equations]
-
-    def at(self, register: str, component: int) -> Access:
-        """A register at the site of the loop."""
-        return Access(register, component, self.origin)
-
-    def groups(self) -> dict[Location, list[Equation]]:
-        """Equations by location; each group is one sweep."""
-        groups: dict[Location, list[Equation]] = {}
-        for equation in self.system.equations:
-            groups.setdefault(self.location(equation), []).append(equation)
-        return groups
-
-    def sweeps(self, build: Callable[[Equation, int], list[Assignment]]) -> tuple[Sweep, ...]:
-        """One sweep per location; ``build`` gives the assignments of an equation, and gets a free temporary."""
-        sweeps = []
-        for location, group in self.groups().items():
-            assignments: list[Assignment] = []
-            for index, equation in enumerate(group):
-                assignments += build(equation, index)
-            sweeps.append(Sweep(location, tuple(assignments)))
-        return tuple(sweeps)
 
 
 def refuse_rates_at_walls(discrete: Discrete, scheme: Scheme, domain: Domain) -> None:

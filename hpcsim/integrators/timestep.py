@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hpcsim.errors import BlowUpError, ConfigError, Problem
-from hpcsim.integrators.scheme import Discrete, Scheme, Spectrum
+from hpcsim.integrators.scheme import Scheme, Spectrum
+from hpcsim.sweeps.discrete import Discrete
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import ONE, Expr
 from hpcsim.symbolic.stability import JacobianEntry, Range, jacobian, symbol_eigenvalues

@@ -13,7 +13,7 @@ from hpcsim.fields.image import image_bytes
 from hpcsim.fields.kept import Kept
 from hpcsim.fields.pool import Pool, SharedAllocator
 from hpcsim.fields.state import State
-from hpcsim.integrators.program import Program, Setting
+from hpcsim.integrators.program import Program
 from hpcsim.integrators.timestep import StepControl, choose_dt, spectrum
 from hpcsim.kernels.backend import BACKENDS, Backend
 from hpcsim.kernels.loopnest import LoopNest
@@ -27,6 +27,7 @@ from hpcsim.simulation.initialise import fill_initial, fill_statics
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.memory import case_storage
 from hpcsim.simulation.observe import Observer, observed_sweeps
+from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.operators import AXES
 from hpcsim.timing import Timers
 

@@ -18,7 +18,7 @@ from hpcsim.errors import ConfigError, Problem, unknown_name
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.integrators import INTEGRATORS
 from hpcsim.integrators.raw import RAW_KERNELS, RawKernel
-from hpcsim.integrators.scheme import Discrete, Scheme, refuse_rates_at_walls
+from hpcsim.integrators.scheme import Scheme, refuse_rates_at_walls
 from hpcsim.kernels.backend import BACKENDS
 from hpcsim.lattice.curve import CURVES
 from hpcsim.lattice.domain import Domain
@@ -31,6 +31,7 @@ from hpcsim.output.writers import HISTORIES, SNAPSHOTS
 from hpcsim.simulation.faults import Faults
 from hpcsim.simulation.saving import saving_options
 from hpcsim.simulation.sponge import with_damping
+from hpcsim.sweeps.discrete import Discrete
 from hpcsim.symbolic.discretize import Discretizer
 from hpcsim.symbolic.expr import Access
 from hpcsim.symbolic.operators import AXES, Value, parts_of

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.errors import ConfigError, Problem
-from hpcsim.integrators.program import Setting
 from hpcsim.lattice.box import Box
 from hpcsim.lattice.layout import Block
 from hpcsim.models.sampling import slabs
+from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.evaluate import evaluate, scalar_value
 from hpcsim.symbolic.expr import Access, Coordinate, Expr, Symbol

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from hpcsim.errors import ConfigError, Problem
 from hpcsim.fields.spec import FieldSpec
-from hpcsim.integrators.program import Setting
 from hpcsim.lattice.domain import Domain
 from hpcsim.lattice.location import Location
 from hpcsim.models.initial import InitialCondition
 from hpcsim.models.sampling import sample
 from hpcsim.simulation.case import Case
 from hpcsim.simulation.faults import report_together
+from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.expr import Expr
 from hpcsim.symbolic.operators import AXES
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpcsim.comm.context import Context
-from hpcsim.integrators.program import Setting
-from hpcsim.integrators.scheme import Stage
 from hpcsim.kernels.loopnest import LoopNest
 from hpcsim.kernels.numba.source import kernel_source
 from hpcsim.simulation.build import make_setting
 from hpcsim.simulation.case import Case
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.warmup import shrunk
+from hpcsim.sweeps.setting import Setting
+from hpcsim.sweeps.sweep import Stage
 from hpcsim.symbolic.operators import AXES
 from hpcsim.symbolic.text import to_text
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from hpcsim.fields.reduce import ExactSum, totals
 from hpcsim.fields.spec import FieldSpec
-from hpcsim.integrators.program import CompiledStage, Setting
-from hpcsim.integrators.scheme import Stage, Sweep
 from hpcsim.kernels.loopnest import Assignment
 from hpcsim.lattice.layout import Block
 from hpcsim.simulation.case import Case
+from hpcsim.sweeps.compiled import CompiledStage
+from hpcsim.sweeps.setting import Setting
+from hpcsim.sweeps.sweep import Stage, Sweep
 from hpcsim.symbolic.discretize import Location
 from hpcsim.symbolic.expr import Expr
 from hpcsim.symbolic.operators import parts_of

@@ -12,8 +12,8 @@ import hpcsim
 PACKAGE = Path(hpcsim.__file__).parent
 ROOMS = (
     "errors", "registry", "schedule", "sizes", "timing", "native", "config", "symbolic", "lattice", "comm", "fields",
-    "kernels", "boundary", "solvers", "integrators", "amr", "balance", "couplings", "ensemble", "models", "diagnostics",
-    "output", "simulation", "machine", "api", "launch", "scaling", "perf", "cli", "__main__",
+    "kernels", "boundary", "sweeps", "solvers", "integrators", "amr", "balance", "couplings", "ensemble", "models",
+    "diagnostics", "output", "simulation", "machine", "api", "launch", "scaling", "perf", "cli", "__main__",
 )  # fmt: skip
 # Libraries that only some rooms may name; everything else asks those rooms.
 OWNERS = {"mpi4py": {"comm", "output"}, "petsc4py": {"solvers"}, "sympy": set(), "pickle": set()}

@@ -9,7 +9,8 @@ import numpy as np
 from hpcsim.api import Lattice, Model, Simulation
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.integrators import INTEGRATORS
-from hpcsim.integrators.scheme import Discrete, Scheme
+from hpcsim.integrators.scheme import Scheme
+from hpcsim.sweeps.discrete import Discrete
 from hpcsim.symbolic.discretize import Discretizer
 from hpcsim.symbolic.system import build_system
 

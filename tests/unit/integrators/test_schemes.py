@@ -8,9 +8,9 @@ from hpcsim.errors import FormulaError
 from hpcsim.integrators import INTEGRATORS
 from hpcsim.integrators.explicit import RungeKutta, lsrk54
 from hpcsim.integrators.leapfrog import split_rate
-from hpcsim.integrators.program import ghost_registers
 from hpcsim.integrators.scheme import Scheme
 from hpcsim.kernels.loopnest import make_nest
+from hpcsim.sweeps.compiled import ghost_registers
 from hpcsim.symbolic.expr import ZERO, Access, Temp, mul
 from tests.unit.integrators.setup import SPACINGS, discrete, scheme_of
 

@@ -1,0 +1,1 @@
+"""Sweeps over all owned sites: what they assign, the ghosts they need, and their compiled form."""
