@@ -1,7 +1,7 @@
 """The exception tree: every error hpcsim raises on purpose, each with its process exit code.
 
 The exit codes are part of the interface (job scripts read them): 0 finished, 75 stopped early (requeue),
-2 configuration, 3 launch, 4 no good checkpoint, 5 blow-up, 6 disk, 86 watchdog, 70 internal.
+2 configuration, 3 launch, 4 no good checkpoint, 5 blow-up, 6 disk, 7 no convergence, 86 watchdog, 70 internal.
 """
 
 from __future__ import annotations
@@ -87,6 +87,12 @@ class DiskError(HpcsimError):
     """An output could not be written: no space, no permission, or the directory is in use."""
 
     exit_code = 6
+
+
+class ConvergenceError(HpcsimError):
+    """A linear or nonlinear solver did not reach its tolerance; the message has the reason, history and advice."""
+
+    exit_code = 7
 
 
 class MemoryBudgetError(HpcsimError):

@@ -1,0 +1,1 @@
+"""Elliptic and implicit problems: operators from equations, multigrid, transforms, PETSc."""
