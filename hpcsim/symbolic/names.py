@@ -12,7 +12,7 @@ from hpcsim.symbolic.operators import AXES, Value, Vector
 
 OPERATORS = ("d", "laplacian", "grad", "div", "curl", "dot", "where", "vector", "dt")
 CONSTANTS = {"pi": 3.141592653589793}
-RESERVED = frozenset((*FUNCTIONS, *OPERATORS, *CONSTANTS, *AXES, "t", "dtt"))
+RESERVED = frozenset((*FUNCTIONS, *OPERATORS, *CONSTANTS, *AXES, "t", "dtt", "solve"))
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,24 @@ from dataclasses import dataclass, replace
 
 from hpcsim.errors import ConfigError, FormulaError, Problem, unknown_name
 from hpcsim.symbolic.discretize import Location
-from hpcsim.symbolic.expr import Coordinate, Expr, FieldValue, Rate, Static, Symbol, transform
+from hpcsim.symbolic.expr import (
+    Coordinate,
+    Derivative,
+    Expr,
+    FieldValue,
+    FluxDerivative,
+    Rate,
+    Static,
+    Symbol,
+    transform,
+)
 from hpcsim.symbolic.names import RESERVED, Names
-from hpcsim.symbolic.operators import Value, Vector
+from hpcsim.symbolic.operators import Value, Vector, parts_of
 from hpcsim.symbolic.parse import parse
 
 ParameterValue = float | int | str | Sequence["float | int | str"]
-_LEFT = re.compile(r"^\s*(dt|dtt)\s*\(\s*([A-Za-z][A-Za-z0-9_]*)\s*\)\s*$")
+_LEFT = re.compile(r"^\s*(dt|dtt|solve)\s*\(\s*([A-Za-z][A-Za-z0-9_]*)\s*\)\s*$")
+_ZERO = re.compile(r"^\s*0\s*$")
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -27,6 +38,15 @@ class Equation:
     component: int
     order: int
     rhs: Expr
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What one component of a field obeys at every time: ``residual = 0``."""
+
+    field: str
+    component: int
+    residual: Expr
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,8 @@ class System:
         Everything that stands for an expression: time- or field-dependent parameters, vectors, derived fields.
     derived : tuple of str
         Names of derived fields, in order of definition.
+    constraints : tuple of Constraint
+        One per component of a field that follows from the others without a time derivative.
     """
 
     ndim: int
@@ -58,6 +80,7 @@ class System:
     statics: Mapping[str, Expr]
     meanings: Mapping[str, Value]
     derived: tuple[str, ...]
+    constraints: tuple[Constraint, ...] = ()
 
     @property
     def components(self) -> dict[str, int]:
@@ -101,7 +124,8 @@ def build_system(
     parameters : mapping
         Name to number, formula or list of those (a vector).
     equations : mapping of str to str
-        ``"dt(u)"`` or ``"dtt(u)"`` to its right-hand side.
+        ``"dt(u)"`` or ``"dtt(u)"`` to its right-hand side; ``"solve(phi)"``, or ``"0"`` where the unknown is clear, to
+        what is zero for the right phi.
     derived : mapping of str to str, optional
         Derived fields; usable in equations, outputs and diagnostics.
 
@@ -119,8 +143,9 @@ def build_system(
     if builder.problems:
         raise FormulaError(builder.problems)
     return System(
-        ndim, dict(locations), found, builder.symbols, builder.statics, builder.meanings, tuple(derived or {})
-    )
+        ndim, dict(locations), found, builder.symbols, builder.statics, builder.meanings, tuple(derived or {}),
+        tuple(builder.constraints),
+    )  # fmt: skip
 
 
 class _Builder:
@@ -130,6 +155,7 @@ class _Builder:
         self.symbols: dict[str, float] = {}
         self.statics: dict[str, Expr] = {}
         self.meanings: dict[str, Value] = {}
+        self.constraints: list[Constraint] = []
         self.problems: list[Problem] = []
 
     def check_names(self, names: Sequence[str], where: str) -> None:
@@ -203,36 +229,65 @@ class _Builder:
                 self.meanings[name] = value
 
     def read_equations(self, equations: Mapping[str, str]) -> tuple[Equation, ...]:
-        """All equations, component by component."""
+        """All equations, component by component; constraints are kept aside."""
         found: list[Equation] = []
         seen: set[str] = set()
-        for left, right in equations.items():
+        # An unnamed constraint is for a field without any other equation, so it comes last.
+        for left, right in sorted(equations.items(), key=lambda item: bool(_ZERO.match(item[0]))):
             where = f"model.equations.'{left}'"
             match = _LEFT.match(left)
-            if match is None:
-                self._fault(where, "the left side must be dt(field) or dtt(field)")
+            if match is None and not _ZERO.match(left):
+                self._fault(where, "the left side must be dt(field), dtt(field), solve(field) or 0")
                 continue
-            order, name = (2 if match[1] == "dtt" else 1), match[2]
+            verb, name = (match[1], match[2]) if match is not None else ("solve", self._unknown(right, where, seen))
+            if not name:
+                continue
             if name not in self.components:
                 self._fault(where, unknown_name("field", name, self.components))
             elif name in seen:
                 self._fault(where, f"'{name}' already has an equation")
             else:
                 seen.add(name)
-                found += self._equation(name, order, right, where)
+                parts = self._sides(name, right, where, rates=verb == "dtt")
+                if verb == "solve":
+                    self.constraints += [Constraint(name, component, part) for component, part in enumerate(parts)]
+                else:
+                    order = 2 if verb == "dtt" else 1
+                    found += [Equation(name, component, order, rhs) for component, rhs in enumerate(parts)]
         if not equations:
             self._fault("model.equations", 'at least one equation is needed, e.g. "dt(u)" = "D*laplacian(u)"')
         return tuple(found)
 
-    def _equation(self, name: str, order: int, text: str, where: str) -> list[Equation]:
-        value = self._parse(text, where, rates=order == 2)
+    def _unknown(self, text: str, where: str, seen: set[str]) -> str:
+        """The field that ``0 = ...`` is solved for: the only one without an equation that is differentiated."""
+        value = self._parse(text, where)
         if value is None:
-            return []
-        parts = value if isinstance(value, Vector) else (value,)
+            return ""
+        derivatives = [
+            n for part in parts_of(value) for n in part.walk() if isinstance(n, (Derivative, FluxDerivative))
+        ]
+        inside = {n.name for derivative in derivatives for n in derivative.walk() if isinstance(n, FieldValue)}
+        unknown = sorted(inside - seen)
+        if len(unknown) == 1:
+            return unknown[0]
+        choice = (
+            f"could be {' or '.join(unknown)}"
+            if unknown
+            else "is not clear: no field without equation is differentiated"
+        )
+        self._fault(where, f'the unknown of this constraint {choice}; write "solve(field)" on the left side')
+        return ""
+
+    def _sides(self, name: str, text: str, where: str, rates: bool) -> Sequence[Expr]:
+        """The right side, one expression per component of the field; nothing after a fault."""
+        value = self._parse(text, where, rates=rates)
+        if value is None:
+            return ()
+        parts = parts_of(value)
         if len(parts) != self.components[name]:
             self._fault(where, f"'{name}' has {self.components[name]} component(s), the right side has {len(parts)}")
-            return []
-        return [Equation(name, component, order, rhs) for component, rhs in enumerate(parts)]
+            return ()
+        return parts
 
     def _parse(self, text: str, where: str, rates: bool = False) -> Value | None:
         names = Names(
