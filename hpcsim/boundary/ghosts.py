@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpcsim.boundary.fill import BoundaryFill
+from hpcsim.boundary.homogeneous import homogeneous
 from hpcsim.comm.exchange import Exchange, make_exchange
 from hpcsim.comm.plan import FieldGeometry, build_plan
 from hpcsim.fields.spec import FieldSpec
@@ -128,6 +129,24 @@ class Ghosts:
         self._check = check_messages
         self._timers = timers
         self._fills: dict[tuple[tuple[str, ...], int, bool], GhostFill] = {}
+
+    def homogeneous(self) -> Ghosts:
+        """The same fills with wall values of zero, for directions of linear solvers; to be freed by the caller.
+
+        Raises
+        ------
+        ConfigError
+            If a condition has no linear part, see `hpcsim.boundary.homogeneous`.
+        """
+        return Ghosts(
+            self._context, self._layout, self._storage_of, self._specs, homogeneous(self._conditions), self._mover,
+            self._strategy, self._parameters, self._check, self._timers,
+        )  # fmt: skip
+
+    @property
+    def conditions(self) -> Conditions:
+        """The boundary conditions."""
+        return self._conditions
 
     def prepare(self, fields: Sequence[str], width: int, corners: bool) -> GhostFill:
         """The fill for registers shaped like these fields; collective when it is new.

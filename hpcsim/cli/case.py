@@ -23,7 +23,9 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_change_arguments(parser: argparse.ArgumentParser) -> None:
-    """Overrides and plug-ins."""
+    """Overrides, plug-ins and, after ``--``, options of PETSc."""
+    parser.set_defaults(petsc=())
+    parser.epilog = "Words after -- are options of PETSc, e.g. -- -phi_ksp_type cg -ksp_monitor; see [petsc]."
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="change a key, e.g. --set lattice.shape=[64,64,64]; may be given several times",
@@ -44,7 +46,20 @@ def load_case(args: argparse.Namespace) -> Config:
     """
     from hpcsim.config.load import load
 
-    return load(args.case, args.overrides)
+    return load(args.case, changes(args))
+
+
+def changes(args: argparse.Namespace) -> list[str]:
+    """Overrides of the command line: those of ``--set``, then the options of PETSc after ``--``.
+
+    Raises
+    ------
+    ConfigError
+        If a word after ``--`` is no option and no value of one.
+    """
+    from hpcsim.config.overrides import petsc_overrides
+
+    return [*args.overrides, *petsc_overrides(args.petsc)]
 
 
 @contextmanager
@@ -64,7 +79,7 @@ def naming_file(args: argparse.Namespace) -> Iterator[None]:
     except ConfigFileError:
         raise
     except ConfigError as error:
-        raise ConfigFileError(args.case, marked(dict.fromkeys(error.problems), args.overrides)) from None
+        raise ConfigFileError(args.case, marked(dict.fromkeys(error.problems), changes(args))) from None
 
 
 def use_plugins(args: argparse.Namespace) -> None:

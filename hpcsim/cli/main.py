@@ -111,10 +111,15 @@ def _dispatch(arguments: list[str], signals: StopSignals) -> int:
         signals.install()
     module = import_module(VERBS[verb][0])
     parser = verb_parser(verb, module)
-    given, unknown = parser.parse_known_args(arguments[1:])
+    words = arguments[1:]
+    # What follows `--` is for PETSc, where the verb declares so.
+    cut = words.index("--") if "--" in words and parser.get_default("petsc") is not None else len(words)
+    given, unknown = parser.parse_known_args(words[:cut])
     if unknown:
         parser.error(_unknown_argument(unknown[0], parser))
-    given.signals, given.verb, given.raw = signals, verb, arguments[1:]
+    given.signals, given.verb, given.raw = signals, verb, words[:cut]
+    if cut < len(words):
+        given.petsc = tuple(words[cut + 1 :])
     return int(module.run(given) or 0)
 
 

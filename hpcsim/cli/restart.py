@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from hpcsim.cli.case import add_change_arguments, use_plugins
+from hpcsim.cli.case import add_change_arguments, changes, use_plugins
 from hpcsim.cli.run import add_retry_arguments, add_run_arguments
 from hpcsim.config.load import load
 from hpcsim.simulation.checkpoint import best_config, candidates
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     root: Path = args.run
     names, note = candidates(root, args.source)
-    config = load(args.case, args.overrides) if args.case else best_config(root, names, args.overrides)
+    config = load(args.case, changes(args)) if args.case else best_config(root, names, changes(args))
     args.case = args.case or root
     if args.retries or args.ranks is not None or args.launcher is not None:
         from hpcsim.cli.retry import supervise

@@ -33,6 +33,7 @@ def supervise(args: argparse.Namespace, root: Path, environment: Mapping[str, st
     launcher = shlex.split(args.launcher) if args.launcher else ["mpirun", "-n", str(args.ranks or 1)]
     python = [*launcher, sys.executable, "-m", "hpcsim"]
     own = without_options(args.raw, _OWN)
+    petsc = ["--", *args.petsc] if args.petsc else []
     if args.verb == "run":
         again = [str(root), *without_options(own[:], ["--output-dir"])]
         again = ["restart", *_case_to_option(again, args.case)]
@@ -44,7 +45,7 @@ def supervise(args: argparse.Namespace, root: Path, environment: Mapping[str, st
 
     stops = args.signals
     return Supervisor(
-        root, [*python, args.verb, *own], [*python, *again], args.retries, say, lambda: stops.number
+        root, [*python, args.verb, *own, *petsc], [*python, *again, *petsc], args.retries, say, lambda: stops.number
     ).run()
 
 

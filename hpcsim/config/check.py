@@ -12,7 +12,8 @@ from typing import Any
 from hpcsim.config.files import inside
 from hpcsim.config.sections.boundary import FieldBoundary
 from hpcsim.config.sections.initial import Start
-from hpcsim.config.sections.model import EQUATIONS, Model, rate_of
+from hpcsim.config.sections.model import EQUATIONS, Model, rate_of, solved
+from hpcsim.config.sections.solver import STEP, SolverKeys
 from hpcsim.config.values import AXES, NAME, shown
 from hpcsim.errors import ConfigError, unknown_name
 
@@ -69,8 +70,6 @@ def written(document: Mapping[str, Any]) -> Found:
         given = [name for name in ("stop_time", "steps") if run.get(name) is not None]
         if len(given) == 2:
             yield ("run",), "stop_time and steps exclude each other; give one"
-        if not given:
-            yield ("run",), "needs stop_time or steps"
 
     yield from _field_names(document)
 
@@ -140,6 +139,10 @@ def _model_form(model: Model) -> Found:
     for order, field in rates:
         if order == "dtt" and ("dt", field) in rates:
             yield ("model", "equations", f"dtt({field})"), f"there is also an equation for dt({field}); give one"
+    evolving = {field for _, field in rates}
+    for name in filter(solved, model.equations):
+        if solved(name) in evolving:
+            yield ("model", "equations", name), f"there is also an equation for a rate of {solved(name)}; give one"
 
 
 def _model_names(model: Model) -> Found:
@@ -170,12 +173,15 @@ def _field_names(document: Mapping[str, Any]) -> Found:
     for path in (("model", "equations"), ("initial",), ("boundary",)):
         for name in _table(document, *path):
             rate = rate_of(name)
-            field = rate[1] if rate else name
+            field = rate[1] if rate else solved(name) or name
             stem, _, axis = field.rpartition("_")
             if path == ("boundary",) and stem in fields and axis in ("x", "y", "z", "w"):
                 continue
-            if field not in fields and (rate or NAME.fullmatch(name)):
+            if field not in fields and (rate or solved(name) or NAME.fullmatch(name)):
                 yield (*path, name), unknown_name("field", field, fields)
+    for name, below in _table(document, "solver").items():
+        if isinstance(below, Mapping) and name not in (*SolverKeys.model_fields, STEP, *fields):
+            yield ("solver", name), unknown_name("solver", name, [*fields, STEP])
     known = [*fields, *_table(document, "model", "derived"), *_table(document, "model", "parameters")]
     names = _table(document, "output").get("fields")
     for n, name in enumerate(names if isinstance(names, list | tuple) else ()):

@@ -191,5 +191,6 @@ def _mark(problem: Problem, given: Mapping[tuple[str, ...], str]) -> Problem:
     for path in given:
         name = dotted(path)
         if problem.where == name or problem.where.startswith((name + ".", name + "[")):
-            return Problem(problem.where, f"{problem.message} (from --set)")
+            source = "the command line" if path[0] == "petsc" else "--set"
+            return Problem(problem.where, f"{problem.message} (from {source})")
     return problem

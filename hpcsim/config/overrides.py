@@ -6,14 +6,17 @@ A value is TOML; what is no TOML value is text, also inside brackets, because sh
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpcsim.config.problems import dotted
+from hpcsim.config.toml import quoted, toml_value
 from hpcsim.config.values import LONGEST_TEXT, shown
-from hpcsim.errors import Problem
+from hpcsim.errors import ConfigError, Problem
 
+_PETSC_OPTION = re.compile(r"-[A-Za-z]")
 MOST_OVERRIDES = 1000
 _DEEPEST = 8
 
@@ -55,6 +58,45 @@ def apply_overrides(
             problems.append(Problem(dotted(path), f"{obstacle} (from --set)"))
         given[path] = text
     return merged, given, problems
+
+
+def petsc_overrides(words: Sequence[str]) -> list[str]:
+    """Overrides of the section ``[petsc]`` that say the same as a command line of PETSc.
+
+    As there, a word that begins with a dash and a letter is an option, and a word after it that does not is its value.
+
+    Parameters
+    ----------
+    words : sequence of str
+        ``["-phi_ksp_type", "cg", "-ksp_monitor"]``.
+
+    Returns
+    -------
+    list of str
+        Entries for `apply_overrides`; values stay text, an option without one is the flag ``true``.
+
+    Raises
+    ------
+    ConfigError
+        If a word is no option and follows no option.
+
+    Examples
+    --------
+    >>> petsc_overrides(["-phi_shift", "-1.5", "-ksp_monitor"])
+    ['petsc.phi_shift="-1.5"', 'petsc.ksp_monitor=true']
+    """
+    given: dict[str, str] = {}
+    option = ""
+    for word in words:
+        if _PETSC_OPTION.match(word):
+            option = word[1:]
+            given[option] = "true"
+        elif option:
+            given[option] = toml_value(word)
+            option = ""
+        else:
+            raise ConfigError(f"after --: expected an option of PETSc such as -ksp_type, got {shown(word)}")
+    return [f"petsc.{quoted(name)}={value}" for name, value in given.items()]
 
 
 def read_value(text: str) -> Any:

@@ -152,7 +152,7 @@ def _sentence(error: Any, root: type[Section]) -> str:
     path = error["loc"]
     if kind == "hpcsim":
         return str(context["message"])
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or kind == "model_type" and _stray(root, path):
         return _unknown_key(root, path)
     if kind == "missing":
         return _missing(root, path, given)
@@ -168,6 +168,11 @@ def _sentence(error: Any, root: type[Section]) -> str:
         return f"expected {limit} entries, got {shown(given)}"
     wanted = _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
     return f"expected {wanted}, got {shown(given)}" if wanted else f"{error['msg']}, got {shown(given)}"
+
+
+def _stray(root: type[Section], path: Path) -> bool:
+    """Whether a value that is no table has an unknown name, in a section that knows only tables under such names."""
+    return any(section.below() and path[-1] not in section.model_fields for section in sections_at(root, path[:-1]))
 
 
 def _unknown_key(root: type[Section], path: Path) -> str:

@@ -19,12 +19,18 @@ from hpcsim.config.sections.memory import Memory
 from hpcsim.config.sections.model import FieldEntry, Model
 from hpcsim.config.sections.output import Diagnostics, Output, Quantity
 from hpcsim.config.sections.run import Run
+from hpcsim.config.sections.solver import Solver
 from hpcsim.config.toml import toml_value
 from hpcsim.config.tree import arms
 from hpcsim.config.values import Section
 
 _HEAD = "# Configuration reference\n\nEvery key of a configuration file. Keys without a default are required.\n"
 _COLUMNS = "| key | type | default | unit | range | meaning |\n|---|---|---|---|---|---|\n"
+_PETSC = """## `[petsc]`
+
+{text} Values are text, numbers and flags; `true` gives an option that needs no value. Words after `--` on the command
+line, `hpcsim run case.toml -- -phi_ksp_type cg -ksp_monitor`, are added to this table.
+"""
 _PLAIN = {bool: "flag", int: "integer", float: "number", str: "text"}
 
 
@@ -38,6 +44,7 @@ def tables() -> dict[str, type[Section]]:
         "[model.fields] field": FieldEntry,
         "[initial] field": Start,
         "[run]": Run,
+        "[solver]": Solver,
         "[output]": Output,
         "[diagnostics]": Diagnostics,
         "[diagnostics.quantities] name": Quantity,
@@ -53,6 +60,7 @@ def markdown() -> str:
         rows = "".join(_row(name, field) for name, field in section.model_fields.items())
         words = " ".join(line.strip() for line in (section.__doc__ or "").split("\n") if line.strip())
         parts.append(f"## `{heading}`\n\n{words}\n\n{_COLUMNS}{rows}")
+    parts.append(_PETSC.format(text=Config.model_fields["petsc"].description))
     return "\n".join(parts)
 
 

@@ -18,6 +18,7 @@ from hpcsim.config.sections.memory import Memory
 from hpcsim.config.sections.model import Model
 from hpcsim.config.sections.output import Diagnostics, Output
 from hpcsim.config.sections.run import Run
+from hpcsim.config.sections.solver import PetscTable, Solver
 from hpcsim.config.toml import write_toml
 from hpcsim.config.values import FrozenDict, Section, Table, key
 
@@ -35,6 +36,11 @@ class Config(Section):
         text="Fields at the start; a field that is not named starts at zero.", default_factory=FrozenDict
     )
     run: Run = key(text="Length, step size, precision and execution of the run.")
+    solver: Solver = key(text="How constraints and implicit steps are solved.", default_factory=Solver)
+    petsc: PetscTable = key(
+        text="Options of PETSc without the dash; with the name of a solver in front, phi_ksp_type, for that one alone.",
+        default_factory=FrozenDict,
+    )
     output: Output = key(text="Snapshots of fields.", default_factory=Output)
     diagnostics: Diagnostics = key(text="Time series of numbers.", default_factory=Diagnostics)
     checkpoint: Checkpoint = key(text="Saved states from which a run goes on.", default_factory=Checkpoint)

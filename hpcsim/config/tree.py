@@ -35,6 +35,8 @@ def step(annotation: Any, element: str | int) -> list[Any]:
         elif isinstance(arm, type) and issubclass(arm, Section):
             if element in arm.model_fields:
                 found.append(arm.model_fields[str(element)].annotation)
+            elif (below := arm.below()) is not None:
+                found.append(below)
         elif origin is Mapping and isinstance(element, str):
             found.append(get_args(arm)[1])
         elif origin is tuple and isinstance(element, int):

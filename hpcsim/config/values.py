@@ -97,6 +97,11 @@ class Section(BaseModel):
         extra="forbid", frozen=True, protected_namespaces=(), defer_build=True, ser_json_inf_nan="constants"
     )
 
+    @classmethod
+    def below(cls) -> type[Section] | None:
+        """The section that a table under a name of the user's own is, where such tables are allowed."""
+        return None
+
 
 def key(
     default: Any = ..., text: str = "", *, unit: str = "", shown_default: str = "", shown_type: str = "", **limits: Any

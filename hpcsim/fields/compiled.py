@@ -1,17 +1,23 @@
-"""Compiled forms of the reductions of this room, called with arrays of any shape and strides."""
+"""Compiled forms of the reductions and random numbers of this room, called with arrays of any shape and strides."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcsim.fields.random import key_words, round_keys
 from hpcsim.fields.reduce import FORMATS, LANES, WORDS
 from hpcsim.native.function import native
 
 _LOOPS = "hpcsim.fields.loops"
+_LOOPS_OF_NOISE = "hpcsim.fields.noise_loops"
+
+# Sites whose normal numbers are drawn together; the working arrays stay in the first-level cache.
+_BATCH = 1024
 
 
 @cache
@@ -82,3 +88,82 @@ def all_finite(values: NDArray[Any]) -> bool:
     loop = native(f"{_LOOPS}:finite", (f"{integer}[1]", "uint64[1]", "uint64[1]", integer, "int64[1]"))
     loop(flat, counts, strides, exponent, out)
     return bool(out[0])
+
+
+@cache
+def _parallel_filler() -> Any:
+    """Normal numbers by several threads."""
+    import numba
+
+    from hpcsim.fields.noise_loops import fill_parallel
+
+    return numba.njit(cache=True, nogil=True, parallel=True)(fill_parallel)
+
+
+class Scratch(NamedTuple):
+    """Working arrays of `normal_filler`, one row per thread."""
+
+    sites: NDArray[np.uint64]
+    outer: NDArray[np.int64]
+    work: NDArray[np.float64]
+
+    @classmethod
+    def make(cls, threads: int) -> Scratch:
+        """Arrays for so many threads."""
+        shape = threads, _BATCH
+        return cls(np.empty(shape, np.uint64), np.empty(shape, np.int64), np.empty((threads, 4, _BATCH)))
+
+
+def normal_filler(
+    flat: NDArray[Any],
+    first: int,
+    strides: Sequence[int],
+    numbers: Sequence[NDArray[np.uint64]],
+    seed: int,
+    stream: int,
+    scratch: Scratch,
+) -> Callable[[int], None]:
+    """A function that puts the normal numbers of a step, as `random.normal` gives them, into a window of a register.
+
+    Parameters
+    ----------
+    flat : ndarray of float64 or float32
+        Register, 1-D.
+    first : int
+        Element of the first site of the window.
+    strides : sequence of int
+        Elements from one site to the next, per axis; the last is 1.
+    numbers : sequence of ndarray of uint64
+        Per axis one entry for each index: the number of a site is the sum of its entries.
+    seed, stream : int
+        Key of the numbers.
+    scratch : Scratch
+        Working arrays; one thread for each of their rows.
+    """
+    missing = 4 - len(strides)
+    counts = np.array([1] * missing + [len(part) for part in numbers], np.int64)
+    steps = np.array([0] * missing + list(strides), np.int64)
+    places = np.concatenate([np.zeros(missing, np.uint64), *numbers])
+    keys = np.array(round_keys(key_words(seed)), np.uint64).reshape(-1)
+    # Step and stream, read at every call.
+    counter = np.array([0, stream], np.uint64)
+    arguments = (flat, first, counts, steps, places, keys, counter, *scratch)
+    if len(scratch.sites) > 1:
+        run = partial(_parallel_filler(), *arguments)
+    else:
+        tables = ("int64[1]", "int64[1]", "uint64[1]", "uint64[1]", "uint64[1]")
+        forms = (f"{flat.dtype.name}[1]", "int64", *tables, "uint64[2]", "int64[2]", "float64[3]")
+        linked: Any = native(f"{_LOOPS_OF_NOISE}:fill_serial", forms)
+        run = linked.bind(*arguments)
+
+    def fill(step: int, alive: tuple[Any, ...] = arguments) -> None:
+        counter[0] = step
+        run()
+
+    return fill
+
+
+def compile_normals(dtype: str, threads: int) -> None:
+    """Compile the loop of `normal_filler`, or load it from the cache."""
+    nothing = np.empty(0, np.uint64)
+    normal_filler(np.empty(0, dtype), 0, (1,), (nothing,), 0, 0, Scratch.make(threads))(0)

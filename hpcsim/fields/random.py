@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hpcsim.fields.quantile import normal_quantile
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_ROUNDS = 10
+ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -50,12 +50,22 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
     ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
     """
     c0, c1, c2, c3 = counter
-    for turn in range(_ROUNDS):
-        k0, k1 = ((word + turn * weyl) & 0xFFFFFFFF for word, weyl in zip(key, _WEYL, strict=True))
-        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+    for k0, k1 in round_keys(key):
+        p0, p1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         c0, c1 = (p1 >> _HALF) ^ c1 ^ np.uint64(k0), p1 & _LOW
         c2, c3 = (p0 >> _HALF) ^ c3 ^ np.uint64(k1), p0 & _LOW
     return c0, c1, c2, c3
+
+
+def round_keys(key: tuple[int, int]) -> list[tuple[int, int]]:
+    """Two words of the key for each round of `philox`."""
+    (low, high), (a, b) = key, _WEYL
+    return [((low + turn * a) & 0xFFFFFFFF, (high + turn * b) & 0xFFFFFFFF) for turn in range(ROUNDS)]
+
+
+def key_words(seed: int) -> tuple[int, int]:
+    """A seed below 2**64 as the key of `philox`."""
+    return seed & 0xFFFFFFFF, seed >> 32
 
 
 def stream_id(name: str, component: int = 0) -> int:
@@ -125,7 +135,7 @@ def _by_pieces(
         raise TypeError(f"sites must be uint64, not {sites.dtype}")
     flat = sites.reshape(-1)
     drawn = np.empty(flat.size, np.float64)
-    key = (seed & 0xFFFFFFFF, seed >> 32)
+    key = key_words(seed)
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
         w0, w1, _, _ = philox((piece & _LOW, piece >> _HALF, np.uint64(step), np.uint64(stream)), key)

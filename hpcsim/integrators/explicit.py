@@ -164,7 +164,8 @@ class _Builder:
         if self._table.separate:
             parts = [_separated(sweep, set(self._unknowns)) for sweep in sweeps]
             sweeps = (*(early for early, _ in parts), *(late for _, late in parts))
-        return Stage(float(stage.time), sweeps)
+        inputs = {unknown: self.register(unknown, stage.reads) for unknown in self._unknowns}
+        return Stage(float(stage.time), sweeps, inputs)
 
     def _updates(
         self, stage: RungeKuttaStage, unknown: str, component: int, slope: Expr, last: bool

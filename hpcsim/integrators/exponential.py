@@ -25,6 +25,7 @@ from hpcsim.symbolic.expr import (
     FieldValue,
     FluxDerivative,
     Mul,
+    Noise,
     Num,
     Rate,
     add,
@@ -84,7 +85,7 @@ def phi1(z: Expr) -> Expr:
 
 
 def split_decay(equation: Equation) -> tuple[Expr, Expr]:
-    """Write a right-hand side as ``a*u + rest`` with ``a`` free of fields; diffusion stays in the rest."""
+    """Write a right-hand side as ``a*u + rest``, ``a`` free of fields and noise; diffusion stays in the rest."""
     own = FieldValue(equation.field, equation.component)
     terms = equation.rhs.args if isinstance(equation.rhs, Add) else (equation.rhs,)
     rates: list[Expr] = []
@@ -100,7 +101,7 @@ def split_decay(equation: Equation) -> tuple[Expr, Expr]:
 
 
 def _depends(expr: Expr) -> bool:
-    return any(isinstance(n, (FieldValue, Rate, Derivative, FluxDerivative)) for n in expr.walk())
+    return any(isinstance(n, (FieldValue, Rate, Derivative, FluxDerivative, Noise)) for n in expr.walk())
 
 
 def without_decay(equation: Equation) -> Equation:

@@ -17,6 +17,7 @@ from hpcsim.sweeps.sweep import Stage
 from hpcsim.symbolic.differentiate import differentiate
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import ZERO, Access, Expr, mul, power, transform
+from hpcsim.symbolic.noise import reads_noise
 from hpcsim.symbolic.system import Equation
 
 
@@ -52,7 +53,7 @@ def leapfrog(discrete: Discrete) -> Scheme:
         u = discrete.at(equation.field, equation.component)
         rate = discrete.at(previous(equation.field), equation.component)
         names = {rate_register(e.field): previous(e.field) for e in discrete.system.equations}
-        acceleration = renamed(discrete.rhs(equation), names)
+        acceleration = _first_kick(renamed(discrete.rhs(equation), names))
         return [Assignment(rate, u - DT * rate + mul(0.5, DT**2) * acceleration)]
 
     fields = discrete.system.orders
@@ -67,6 +68,19 @@ def leapfrog(discrete: Discrete) -> Scheme:
         start=(Stage(0.0, discrete.sweeps(begin)),),
         rates={name: previous(name) for name in fields},
     )
+
+
+def _first_kick(expr: Expr) -> Expr:
+    """The acceleration behind ``u(-1)`` such that the first half step has the noise of half a step.
+
+    The first step itself adds the whole kick of its noise and ``u(-1)`` takes half the factor away:
+    ``1 - (2 - sqrt(2))/2`` is the root of 1/2, so the variance of the rate at dt/2 is right.
+    """
+
+    def visit(node: Expr) -> Expr | None:
+        return mul(2.0 - math.sqrt(2.0), node) if isinstance(node, Access) and reads_noise(node) else None
+
+    return transform(expr, visit)
 
 
 def kick_drift_kick(discrete: Discrete) -> Scheme:
@@ -118,11 +132,14 @@ def split_rate(discrete: Discrete, equation: Equation) -> tuple[Expr, Expr]:
     Raises
     ------
     FormulaError
-        If it is not linear in its own rate, or reads another one.
+        If it is not linear in its own rate, reads another one, or multiplies its rate by noise.
     """
     rhs = discrete.rhs(equation)
     rate = discrete.at(rate_register(equation.field), equation.component)
     slope = differentiate(rhs, rate)
+    if reads_noise(slope):
+        name = equation.field
+        raise FormulaError(f"dt({name}) is multiplied by noise(), which this scheme cannot divide by; use euler or rk4")
     rest = transform(rhs, lambda node: ZERO if node == rate else None)
     for expr in (slope, rest):
         if any(isinstance(n, Access) and n.register.endswith(rate_register("")) for n in expr.walk()):

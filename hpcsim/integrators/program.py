@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
+from hpcsim.errors import ConfigError
+from hpcsim.fields.noise import NoiseRegister
 from hpcsim.integrators.raw import CompiledRawKernel, RawKernel
 from hpcsim.integrators.scheme import Scheme
 from hpcsim.kernels.loopnest import LoopNest
-from hpcsim.sweeps.compiled import CompiledStage
+from hpcsim.sweeps.compiled import CompiledStage, CompiledSweep
 from hpcsim.sweeps.setting import Setting
+from hpcsim.sweeps.sweep import Solve, Stage
+
+
+class Solver(Protocol):
+    """What solves an implicit stage or a constraint."""
+
+    def run(self, t: float, dt: float) -> None:
+        """Solve at time t, for a step of dt; collective."""
+        ...
+
+
+SolveMaker = Callable[[Solve], Solver]
+
+
+class SolveStage:
+    """A solve at its place in the step.
+
+    Parameters
+    ----------
+    time : float
+        Place in the step, in units of dt.
+    solver : Solver
+        What solves it.
+    """
+
+    sweeps: Sequence[CompiledSweep] = ()
+
+    def __init__(self, time: float, solver: Solver) -> None:
+        self._time = time
+        self._solver = solver
+
+    def run(self, t: float, dt: float) -> None:
+        """Solve for the step from t to t + dt."""
+        self._solver.run(t + self._time * dt, dt)
 
 
 class Program:
@@ -24,22 +61,57 @@ class Program:
         The run.
     kernels : sequence of RawKernel
         Called after every step, in order.
+    noises : sequence of NoiseRegister
+        Random numbers that the stages read, drawn before every step and held during it.
+    make_solve : callable, optional
+        Gives the solver of an implicit stage or constraint; needed if the scheme has any. Collective.
+
+    Raises
+    ------
+    ConfigError
+        If the scheme needs a solver and there is none.
     """
 
-    def __init__(self, scheme: Scheme, setting: Setting, kernels: Sequence[RawKernel] = ()) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        setting: Setting,
+        kernels: Sequence[RawKernel] = (),
+        noises: Sequence[NoiseRegister] = (),
+        make_solve: SolveMaker | None = None,
+    ) -> None:
         self.scheme = scheme
         self._setting = setting
+        self._noises = tuple(noises)
         self._raw = [CompiledRawKernel(kernel, setting) for kernel in kernels]
-        self._start = [CompiledStage(stage, setting) for stage in scheme.start]
-        self.stages = [CompiledStage(stage, setting) for stage in scheme.stages]
+        self._make_solve = make_solve
+        self._start = [self._compiled(stage) for stage in scheme.start]
+        self.stages = [self._compiled(stage) for stage in scheme.stages]
+        self.constraints = [self._compiled(stage) for stage in scheme.constraints]
         for name in scheme.error_registers:
             # Wall planes that a condition fixes are never updated and have no error.
             setting.state[name].flat.fill(0.0)
 
+    def _compiled(self, stage: Stage | Solve) -> CompiledStage | SolveStage:
+        if isinstance(stage, Stage):
+            return CompiledStage(stage, self._setting)
+        if self._make_solve is None:
+            raise ConfigError(f"the scheme '{self.scheme.name}' has systems to solve, and no solver was given")
+        return SolveStage(stage.time, self._make_solve(stage))
+
     def start(self, t: float, dt: float) -> None:
         """Prepare the first step (the earlier level of a two-level scheme)."""
+        if self._start:
+            self.draw(0)
         for stage in self._start:
             stage.run(t, dt)
+
+    def draw(self, step: int) -> None:
+        """Draw the random numbers of a step."""
+        if self._noises:
+            with self._setting.timers.region("noise"):
+                for noise in self._noises:
+                    noise.fill(step)
 
     def step(self, t: float, dt: float) -> None:
         """Carry the stages of one step out, without the final swap of registers."""
@@ -66,6 +138,7 @@ class Program:
             Number of the first step, and how many.
         """
         for step in range(first, first + count):
+            self.draw(step)
             self.step(time_of(step), dt)
             self.accept(time_of(step + 1), dt)
 
@@ -87,8 +160,9 @@ class Program:
 
     @property
     def bytes_per_cell_step(self) -> int:
-        """Bytes a step must move per site: every register component read or written in each sweep."""
-        return sum(nest.bytes_per_site for nest in self.nests)
+        """Bytes a step must move per site: every register component read or written in each sweep, or drawn."""
+        drawn = sum(noise.register.spec.itemsize for noise in self._noises)
+        return drawn + sum(nest.bytes_per_site for nest in self.nests)
 
     @property
     def flops_per_cell_step(self) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpcsim.errors import FormulaError
 from hpcsim.lattice.domain import Domain
 from hpcsim.sweeps.discrete import Discrete
-from hpcsim.sweeps.sweep import Stage
+from hpcsim.sweeps.sweep import Solve, Stage
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import Access, Expr, Symbol, transform
 from hpcsim.symbolic.system import Equation
@@ -43,11 +43,11 @@ class Scheme:
         Additional register to the field whose shape it has.
     saved : frozenset of str
         Additional registers that carry state from step to step (a restart needs them).
-    stages : tuple of Stage
+    stages : tuple of Stage or Solve
         The step.
     swaps : tuple of (str, str)
         Registers whose storage is exchanged at the end of the step.
-    start : tuple of Stage
+    start : tuple of Stage or Solve
         Carried out once before the first step.
     rates : mapping of str to str
         Second-order field to the register that holds its initial rate.
@@ -55,6 +55,8 @@ class Scheme:
         Largest stable dt from the spectrum of the linearised system (see `Spectrum`).
     error_registers : tuple of str
         For an embedded pair: registers of scaled errors; a step is accepted if none exceeds 1.
+    constraints : tuple of Solve
+        Solved before a look at the state: their unknowns follow from the other fields.
     bounding : callable
         The part of an equation that bounds the step (all of it, unless the scheme integrates some of it exactly).
     """
@@ -63,13 +65,14 @@ class Scheme:
     order: int
     extra: Mapping[str, str]
     saved: frozenset[str]
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage | Solve, ...]
     swaps: tuple[tuple[str, str], ...]
     limit: Callable[[Spectrum], float]
-    start: tuple[Stage, ...] = ()
+    start: tuple[Stage | Solve, ...] = ()
     rates: Mapping[str, str] = field(default_factory=dict)
     error_registers: tuple[str, ...] = ()
     bounding: Callable[[Equation], Equation] = _whole
+    constraints: tuple[Solve, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,29 @@ def refuse_rates_at_walls(discrete: Discrete, scheme: Scheme, domain: Domain) ->
     if all(domain.periodic):
         return
     for stage in scheme.stages:
-        for assignment in (a for sweep in stage.sweeps for a in sweep.assignments):
-            for node in assignment.value.walk():
+        for value in stage.values:
+            for node in value.walk():
                 if isinstance(node, Access) and rate_register("") in node.register and any(node.offset):
                     name = node.register.split("@")[0]
                     raise FormulaError(
                         f"space derivatives of dt({name}) need a lattice that is periodic along every axis; write the "
                         f"equation as a system of first order with a field for dt({name})"
                     )
+
+
+def refuse_noise_in_pairs(discrete: Discrete, scheme: Scheme) -> None:
+    """A scheme that repeats steps with another size has no noise for them.
+
+    Raises
+    ------
+    FormulaError
+        If the equations have noise and the scheme adapts the step by an estimate of its error.
+    """
+    if scheme.error_registers and discrete.discretizer.noises:
+        raise FormulaError(
+            f"{scheme.name} rejects steps and tries shorter ones, whose noise would have to be a Brownian bridge of "
+            "the noise that was rejected; noise() needs a constant step: use euler, ssprk3 or rk4"
+        )
 
 
 def renamed(expr: Expr, names: Mapping[str, str]) -> Expr:

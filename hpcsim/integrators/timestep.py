@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hpcsim.integrators.scheme import Scheme, Spectrum
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import ONE, Expr
+from hpcsim.symbolic.noise import without_noise
 from hpcsim.symbolic.stability import JacobianEntry, Range, jacobian, symbol_eigenvalues
 
 ACCEPTED = 1.0 + 1e-12
@@ -33,7 +35,9 @@ def spectrum(discrete: Discrete, scheme: Scheme, ranges: Ranges) -> Spectrum:
     ranges : callable
         Smallest and largest value of each of a list of coefficients over all sites, equal on all ranks.
     """
-    equations = [scheme.bounding(equation) for equation in discrete.system.equations]
+    # The step is bounded by the equations without their noise.
+    bounding = map(scheme.bounding, discrete.system.equations)
+    equations = [replace(equation, rhs=without_noise(equation.rhs)) for equation in bounding]
     fields = [(e.field, e.component) for e in equations]
     second = [(e.field, e.component) for e in equations if e.order == 2]
     rates = [(rate_register(field), component) for field, component in second]

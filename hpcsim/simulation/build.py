@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcsim.boundary.ghosts import Ghosts
@@ -26,7 +27,10 @@ from hpcsim.simulation.coefficients import CoefficientRanges
 from hpcsim.simulation.initialise import fill_initial, fill_statics
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.memory import case_storage
+from hpcsim.simulation.noise import add_noises, compile_noises
 from hpcsim.simulation.observe import Observer, observed_sweeps
+from hpcsim.solvers.options import solver_options
+from hpcsim.solvers.solve import Solves
 from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.operators import AXES
 from hpcsim.timing import Timers
@@ -61,14 +65,19 @@ class Simulation:
         Simulated time.
     kept : Kept
         What a restart needs beside the registers.
+    solves : Solves
+        The solvers of constraints and implicit stages.
     """
 
-    def __init__(self, case: Case, context: Context, layout: Layout, setting: Setting, program: Program) -> None:
+    def __init__(
+        self, case: Case, context: Context, layout: Layout, setting: Setting, program: Program, solves: Solves
+    ) -> None:
         self.case = case
         self.context = context
         self.layout = layout
         self.setting = setting
         self.program = program
+        self.solves = solves
         self.state: State = setting.state
         self.observer = Observer(case, setting)
         self.timers = setting.timers
@@ -80,12 +89,16 @@ class Simulation:
         self.kept.add("clock", self._clock, self._set_clock)
         # Read before a simulation is built again: files named in the configuration lie there.
         self.kept.add("case", lambda: {"directory": str(case.config.directory)}, lambda saved: None)
+        self._settled = -1
         self._walled = [name for name in case.specs if setting.ghosts.fixes_planes(name)]
         self._walls = setting.ghosts.prepare(self._walled, 1, False) if self._walled else None
 
     def choose_step(self) -> None:
         """Set dt from the configuration and the stability limit of the state as it is."""
         run, scheme = self.case.config.run, self.case.scheme
+        if not self.case.system.equations:
+            self.dt = self.limit = 1.0
+            return
         ranges = CoefficientRanges(self.setting, run.start_time, run.stop_time, scheme.rates)
         bounds = spectrum(self.case.discrete, scheme, ranges)
         self.limit = scheme.limit(bounds)
@@ -192,9 +205,16 @@ class Simulation:
         return array
 
     def settle(self) -> None:
-        """Set the planes that boundary conditions fix to the present time, so that looks at the state show them."""
+        """Bring what follows from the state up to the present time, so that looks at it show it; collective.
+
+        These are the planes that boundary conditions fix, and the unknowns of constraints.
+        """
         if self._walls is not None:
             self._walls.fix_planes([self.state[name] for name in self._walled], self.time)
+        if self._settled != self.step:
+            for solve in self.program.constraints:
+                solve.run(self.time, self.dt)
+            self._settled = self.step
 
     def quantities(self) -> dict[str, float]:
         """Every quantity of the case, equal on all ranks."""
@@ -210,6 +230,7 @@ class Simulation:
 
     def free(self) -> None:
         """Give back requests, shared memory and the communicator; collective."""
+        self.solves.free()
         self.setting.ghosts.free()
         self.state.free()
 
@@ -274,7 +295,9 @@ def assemble(
     setting = make_setting(case, context, layout, copies=int(section.enabled and section.background == "on"))
     fill_statics(case, setting)
     compile_kernels(case, setting)
-    simulation = Simulation(case, context, layout, setting, Program(case.scheme, setting, case.kernels))
+    solves = Solves(setting, partial(solver_options, case.config, names=case.solvers))
+    program = Program(case.scheme, setting, case.kernels, add_noises(case, setting), solves)
+    simulation = Simulation(case, context, layout, setting, program, solves)
     if restore is not None:
         restore(simulation)
         return simulation
@@ -297,6 +320,7 @@ def compile_kernels(case: Case, setting: Setting) -> None:
     with setting.context.one_per_node():
         for nest in nests:
             setting.backend.compile(nest)
+        compile_noises(case, setting)
 
 
 def case_nests(case: Case, setting: Setting) -> list[LoopNest]:

@@ -17,8 +17,9 @@ from hpcsim.diagnostics.quantities import Quantity, parse_quantities
 from hpcsim.errors import ConfigError, Problem, unknown_name
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.integrators import INTEGRATORS
+from hpcsim.integrators.constrained import stationary, with_constraints
 from hpcsim.integrators.raw import RAW_KERNELS, RawKernel
-from hpcsim.integrators.scheme import Scheme, refuse_rates_at_walls
+from hpcsim.integrators.scheme import Scheme, refuse_noise_in_pairs, refuse_rates_at_walls
 from hpcsim.kernels.backend import BACKENDS
 from hpcsim.lattice.curve import CURVES
 from hpcsim.lattice.domain import Domain
@@ -32,6 +33,7 @@ from hpcsim.simulation.faults import Faults
 from hpcsim.simulation.saving import saving_options
 from hpcsim.simulation.sponge import with_damping
 from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.sweep import Solve
 from hpcsim.symbolic.discretize import Discretizer
 from hpcsim.symbolic.expr import Access
 from hpcsim.symbolic.operators import AXES, Value, parts_of
@@ -91,12 +93,8 @@ class Case:
     @cached_property
     def ghost(self) -> int:
         """Ghost layers that the scheme, the quantities, the outputs and the derived fields read."""
-        exprs = [
-            a.value
-            for stage in (*self.scheme.start, *self.scheme.stages)
-            for sweep in stage.sweeps
-            for a in sweep.assignments
-        ]
+        scheme = self.scheme
+        exprs = [value for stage in (*scheme.start, *scheme.stages, *scheme.constraints) for value in stage.values]
         exprs += [quantity.integrand(self.discrete) for quantity in self.quantities]
         # A derived field may be asked for at any time, not only as an output.
         looks = [*self.outputs.values(), *map(self.system.names().resolve, self.system.derived)]
@@ -104,6 +102,12 @@ class Case:
         offsets = (n.offset for expr in exprs for n in expr.walk() if isinstance(n, Access))
         widths = [kernel.ghost for kernel in self.kernels]
         return max((*widths, *(abs(step) for offset in offsets for step in offset)), default=0)
+
+    @cached_property
+    def solvers(self) -> tuple[str, ...]:
+        """Names of the solvers that the scheme needs, in the order of their first use."""
+        stages = (*self.scheme.start, *self.scheme.stages, *self.scheme.constraints)
+        return tuple(dict.fromkeys(stage.name for stage in stages if isinstance(stage, Solve)))
 
     @property
     def staggered(self) -> bool:
@@ -150,6 +154,7 @@ def make_case(config: Config) -> Case:
     conditions = faults.collect(lambda: _conditions(config, domain, model), "boundary")
     if system is None or conditions is None:
         raise faults.error()
+    faults.collect(lambda: _has_end(config, system), "run")
     system = with_damping(system, specs, conditions)
     discrete = Discrete(system, _discretizer(config, domain, system))
     scheme = faults.collect(lambda: _scheme(config, model, discrete), "run.integrator")
@@ -171,6 +176,12 @@ def make_case(config: Config) -> Case:
     faults.collect(lambda: _conditions(config, domain, model, case.ghost), "boundary")
     faults.report()
     return case
+
+
+def _has_end(config: Config, system: System) -> None:
+    """A run that moves must know its end; one without time derivatives takes no steps."""
+    if system.equations and config.run.steps is None and config.run.stop_time is None:
+        raise ConfigError("needs stop_time or steps")
 
 
 def _domain(config: Config) -> Domain:
@@ -221,10 +232,15 @@ def _discretizer(config: Config, domain: Domain, system: System) -> Discretizer:
 
 
 def _scheme(config: Config, model: Model, discrete: Discrete) -> Scheme:
+    if not discrete.system.equations:
+        if config.run.integrator is not None:
+            raise ConfigError("no field has a time derivative, so there is nothing to integrate; remove run.integrator")
+        return with_constraints(stationary(discrete), discrete)
     name = config.run.integrator or model.integrator
     if name not in INTEGRATORS and config.run.integrator is None:
         raise ConfigError([Problem("model", f"the model's integrator '{name}' does not exist")])
     scheme: Scheme = INTEGRATORS.get(name)(discrete)
+    refuse_noise_in_pairs(discrete, scheme)
     return scheme
 
 

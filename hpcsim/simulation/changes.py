@@ -22,6 +22,8 @@ MAY_CHANGE: dict[str, str] = {
     "lattice.block_shape": "same bits with every decomposition",
     "lattice.curve": "same bits with every decomposition",
     "lattice.partition": "same bits with every decomposition",
+    "solver": "later solves follow it, within its tolerances",
+    "petsc": "later solves follow it, within their tolerances",
     "output": "later snapshots follow it",
     "diagnostics.every": "later rows follow it",
     "checkpoint": "later checkpoints follow it",

@@ -66,6 +66,10 @@ def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage, LoopNest]]:
 def _nests(case: Case, setting: Setting) -> str:
     lines = [f"# loop nest ({case.scheme.name}, {setting.dtype})"]
     total_bytes = total_flops = 0
+    for name in sorted(case.discrete.discretizer.noises):
+        lines.append(f"before the step: {setting.storage.itemsize} B")
+        lines.append(f"  for every site: {name} = normal number of (seed, stream, site, step)")
+        total_bytes += setting.storage.itemsize
     for number, stage, nest in _steps(case, setting):
         cost = f"{nest.bytes_per_site} B and {nest.flops_per_site} flops"
         lines.append(f"stage {number} at t + {stage.time:g} dt: {cost}")

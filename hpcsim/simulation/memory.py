@@ -181,13 +181,15 @@ def _process_bytes(case: Case, given: int | None) -> int:
 
 
 def _registers(case: Case, storage: Storage, pool: Pool) -> Iterator[Row]:
-    """Fields, levels of the scheme, tables of parameters, and the array in which formulas are evaluated."""
+    """Fields, levels of the scheme, tables of parameters, noise, and the array in which formulas are evaluated."""
     spec = next(iter(case.specs.values()))
     for name, source in case.sources.items():
         yield _array(name, "register", case.specs[source], storage, pool)
     scalar = FieldSpec("table", dtype=spec.dtype)
     for name in sorted(case.discrete.discretizer.statics):
         yield _array(name, "table", scalar, storage, pool)
+    for name in sorted(case.discrete.discretizer.noises):
+        yield _array(name, "register", scalar, storage, pool)
     if observed_sweeps(case):
         yield replace(_array(SCRATCH, "scratch", scalar, storage, pool), phase="steps")
 
@@ -289,7 +291,8 @@ def _largest(blocks: Sequence[Block]) -> int:
 def _nests(case: Case) -> Iterator[LoopNest]:
     """Every loop nest of a case."""
     components = {name: case.specs[source].components for name, source in case.sources.items()}
-    components |= dict.fromkeys((*case.discrete.discretizer.statics, SCRATCH), 1)
+    discretizer = case.discrete.discretizer
+    components |= dict.fromkeys((*discretizer.statics, *discretizer.noises, SCRATCH), 1)
     dtype = next(iter(case.specs.values())).dtype
     sweeps = [sweep for stage in (*case.scheme.start, *case.scheme.stages) for sweep in stage.sweeps]
     for sweep in (*sweeps, *observed_sweeps(case)):

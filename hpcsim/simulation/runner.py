@@ -380,6 +380,8 @@ def last_step(simulation: Simulation) -> int | None:
     run = simulation.case.config.run
     if run.steps is not None:
         return run.steps
+    if not simulation.case.system.equations:
+        return 0
     if simulation.control is not None or run.stop_time is None:
         return None
     return max(1, first_step_at(run.stop_time, run.start_time, simulation.dt))

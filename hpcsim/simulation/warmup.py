@@ -9,6 +9,7 @@ from hpcsim.lattice.domain import Domain
 from hpcsim.simulation.build import case_nests, make_setting
 from hpcsim.simulation.case import Case
 from hpcsim.simulation.layout import case_layout
+from hpcsim.simulation.noise import compile_noises
 
 
 def compile_case(case: Case) -> tuple[int, float]:
@@ -32,6 +33,7 @@ def compile_case(case: Case) -> tuple[int, float]:
         nests = list(dict.fromkeys(case_nests(small, setting)))
         for nest in nests:
             setting.backend.compile(nest)
+        compile_noises(small, setting)
         setting.ghosts.free()
         setting.state.free()
         return len(nests), setting.backend.compile_seconds

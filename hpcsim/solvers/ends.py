@@ -63,3 +63,18 @@ def end_of(condition: BoundaryCondition, component: int, staggered: bool) -> End
     if layer.source == 0 and layer.plus == 1:
         return End(-0.5 * layer.factor / spacing, 1.0)
     return None
+
+
+def keeps_symmetry(condition: BoundaryCondition, component: int, staggered: bool, reach: int) -> bool:
+    """Whether a symmetric stencil of this reach stays symmetric when ghosts are put back inside.
+
+    Between cell centres the nearest ghost belongs to the last cell alone. Deeper ghosts must be exact mirror images,
+    and on a staggered axis the wall must be fixed.
+    """
+    layers = [condition.layer(depth, component, staggered) for depth in range(1, reach + 1)]
+    if staggered:
+        fixed = condition.plane(component, True) is not None
+        return fixed and all(layer[:2] == (depth, -1.0) for depth, layer in enumerate(layers, 1))
+    first = layers[0]
+    mirrored = all(layer[:2] == (depth - 1, first.factor) for depth, layer in enumerate(layers, 1))
+    return first.source == 0 and first.plus is None and (reach == 1 or (mirrored and abs(first.factor) == 1.0))

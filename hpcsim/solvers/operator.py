@@ -7,7 +7,7 @@ evaluation serves the kernel, the assembled matrix and the native solvers alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,39 +19,13 @@ from hpcsim.kernels.loopnest import Assignment
 from hpcsim.solvers.unknowns import Piece, Unknowns, Vector
 from hpcsim.sweeps.compiled import CompiledStage
 from hpcsim.sweeps.setting import Setting
-from hpcsim.sweeps.sweep import Stage, Sweep
+from hpcsim.sweeps.sweep import Solve, Stage, Sweep
 from hpcsim.symbolic.discretize import Location
 from hpcsim.symbolic.evaluate import scalar_value
 from hpcsim.symbolic.expr import Access, Expr, Symbol, add, mul
-from hpcsim.symbolic.linearize import Linearization, linearize
+from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.simplify import invariant
 from hpcsim.symbolic.stability import JacobianEntry
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be solved: registers such that every residual vanishes.
-
-    Attributes
-    ----------
-    name : str
-        Prefix of the solver, used in options and messages.
-    time : float
-        Place in the step, in units of dt, at which conditions and time-dependent terms are taken.
-    unknowns : tuple of (str, int)
-        Register and component.
-    residuals : tuple of Expr
-        Discrete expression of each, zero at the solution.
-    """
-
-    name: str
-    time: float
-    unknowns: tuple[tuple[str, int], ...]
-    residuals: tuple[Expr, ...]
-
-    def linearized(self) -> Linearization:
-        """The derivative of the residuals."""
-        return linearize(self.residuals, self.unknowns)
 
 
 class Operator:
@@ -59,7 +33,7 @@ class Operator:
 
     Parameters
     ----------
-    problem : Problem
+    problem : Solve
         What is solved.
     setting : Setting
         The run.
@@ -74,10 +48,10 @@ class Operator:
         The sites that may change.
     """
 
-    def __init__(self, problem: Problem, setting: Setting, directions: Ghosts) -> None:
+    def __init__(self, problem: Solve, setting: Setting, directions: Ghosts) -> None:
         self.problem = problem
         self.setting = setting
-        self.linear = problem.linearized()
+        self.linear = linearize(problem.residuals, problem.unknowns)
         self.unknowns = Unknowns(setting, problem.unknowns)
         self._varying = [e for e in self.linear.entries if not invariant(e.coefficient)]
         self._registers = [register for register, _ in problem.unknowns]
@@ -137,7 +111,7 @@ class Operator:
             target = Access(self._results[column], component, (0,) * len(location))
             groups.setdefault(location, []).append(Assignment(target, value))
         sweeps = tuple(Sweep(location, tuple(group)) for location, group in groups.items())
-        return Stage(self.problem.time, sweeps)
+        return Stage(0.0, sweeps)
 
     def _make_tabulation(self) -> CompiledStage | None:
         """The stage that evaluates every varying coefficient at the site of its row."""
@@ -149,7 +123,7 @@ class Operator:
             target = Access(self._table, place, (0,) * len(location))
             groups.setdefault(location, []).append(Assignment(target, entry.coefficient))
         sweeps = tuple(Sweep(location, tuple(group)) for location, group in groups.items())
-        return CompiledStage(Stage(self.problem.time, sweeps), self.setting)
+        return CompiledStage(Stage(0.0, sweeps), self.setting)
 
     @property
     def changes(self) -> bool:
@@ -161,13 +135,13 @@ class Operator:
         return timed or any(not self.setting.state[name].static for name in registers)
 
     def prepare(self, t: float, dt: float) -> None:
-        """Evaluate the coefficients for the step from t to t + dt at the unknowns as they are."""
-        self._scalars = {**self.setting.values, "t": t + self.problem.time * dt, "dt": dt}
+        """Evaluate the coefficients at time t, for a step of dt, at the unknowns as they are."""
+        self._scalars = {**self.setting.values, "t": t, "dt": dt}
         if self._tabulate is not None:
             self._tabulate.run(t, dt)
 
     def residual(self, t: float, dt: float, out: Vector) -> Vector:
-        """Residuals at the unknowns as they are; collective."""
+        """Residuals at time t, for a step of dt, at the unknowns as they are; collective."""
         self._residual.run(t, dt)
         return self.unknowns.pack(self._results, out)
 
@@ -189,13 +163,20 @@ class Operator:
         """A packed vector of zeros."""
         return np.zeros(self.unknowns.size)
 
+    def varies(self, entry: JacobianEntry) -> bool:
+        """Whether the coefficient of an entry differs between sites."""
+        return entry in self._varying
+
+    def constant(self, entry: JacobianEntry) -> float:
+        """Coefficient of an entry that does not vary."""
+        return scalar_value(entry.coefficient, self._scalars)
+
     def values(self, entry: JacobianEntry, piece: Piece) -> float | NDArray[Any]:
         """Coefficient of an entry at the sites of a piece: a number, or an array over its box."""
-        if invariant(entry.coefficient):
-            return scalar_value(entry.coefficient, self._scalars)
-        table = self.setting.state[self._table].array
-        values: NDArray[Any] = table[(piece.slot, self._varying.index(entry), *piece.window)]
-        return values
+        if not self.varies(entry):
+            return self.constant(entry)
+        table: NDArray[Any] = self.setting.state[self._table].array[piece.slot, self._varying.index(entry)]
+        return table[piece.window]
 
     def diagonal(self, out: Vector) -> Vector:
         """Coefficient of every unknown in its own row."""

@@ -117,8 +117,8 @@ class Unknowns:
                 self._values(registers[column], self.names[column][1], piece)[...] = source[..., place]
 
     def _values(self, register: str, component: int, piece: Piece) -> NDArray[Any]:
-        values: NDArray[Any] = self._setting.state[register].array[(piece.slot, component, *piece.window)]
-        return values
+        array: NDArray[Any] = self._setting.state[register].array[piece.slot, component]
+        return array[piece.window]
 
     def dot(self, left: Vector, right: Vector) -> float:
         """Sum of products over all ranks, added in the order of the ranks; collective."""

@@ -19,13 +19,16 @@ from hpcsim.symbolic.expr import (
     Expr,
     FieldValue,
     FluxDerivative,
+    Noise,
     Rate,
     Static,
     Symbol,
     add,
+    call,
     mul,
     power,
 )
+from hpcsim.symbolic.noise import NoiseTable
 from hpcsim.symbolic.weights import centred, staggered
 
 Location = tuple[int, ...]
@@ -62,6 +65,8 @@ class Discretizer:
     ----------
     statics : dict
         Register name to (parameter name, location) of every table that the expressions read.
+    noises : dict
+        Register name to the table of random numbers, for every noise that the expressions read.
     """
 
     ndim: int
@@ -69,6 +74,7 @@ class Discretizer:
     locations: Mapping[str, tuple[Location, ...]]
     spacings: tuple[str, ...]
     statics: dict[str, tuple[str, Location]] = field(default_factory=dict)
+    noises: dict[str, NoiseTable] = field(default_factory=dict)
     _memo: dict[tuple[Expr, Location, tuple[int, ...]], Expr] = field(default_factory=dict)
     _homes: dict[tuple[Expr, int], int | None] = field(default_factory=dict)
 
@@ -97,6 +103,8 @@ class Discretizer:
             register = static_register(expr.name, target)
             self.statics[register] = (expr.name, target)
             return Access(register, 0, offset)
+        if isinstance(expr, Noise):
+            return self._noise(expr, target, offset)
         if isinstance(expr, Coordinate):
             return Coordinate(expr.axis, offset[expr.axis], target[expr.axis])
         if isinstance(expr, Derivative):
@@ -120,6 +128,14 @@ class Discretizer:
                     )
                 )
         return Access(name, expr.component, offset)
+
+    def _noise(self, expr: Expr, target: Location, offset: tuple[int, ...]) -> Expr:
+        """Over a step of size dt white noise is a normal number over the root of dt; it lives where it is read."""
+        table = NoiseTable(expr.stream, expr.component, target, max(map(abs, offset)))
+        known = self.noises.get(table.register)
+        if known is None or known.reach < table.reach:
+            self.noises[table.register] = table
+        return mul(power(call("sqrt", Symbol("dt")), -1), Access(table.register, 0, offset))
 
     def _derivative(self, expr: Expr, target: Location, offset: tuple[int, ...]) -> Expr:
         axis, operand = expr.axis, expr.operand

@@ -137,6 +137,13 @@ class Static(Expr):
     _fields = ("name",)
 
 
+class Noise(Expr):
+    """White noise, independent at every site and in every step: ``stream, component``."""
+
+    __slots__ = ()
+    _fields = ("stream", "component")
+
+
 class Access(Expr):
     """A register read or written at an offset (in sites) from the site of the loop."""
 

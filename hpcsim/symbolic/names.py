@@ -10,7 +10,7 @@ from hpcsim.symbolic.expr import Coordinate, Expr, FieldValue, Num, Rate, Static
 from hpcsim.symbolic.functions import FUNCTIONS
 from hpcsim.symbolic.operators import AXES, Value, Vector
 
-OPERATORS = ("d", "laplacian", "grad", "div", "curl", "dot", "where", "vector", "dt")
+OPERATORS = ("d", "laplacian", "grad", "div", "curl", "dot", "where", "vector", "dt", "noise")
 CONSTANTS = {"pi": 3.141592653589793}
 RESERVED = frozenset((*FUNCTIONS, *OPERATORS, *CONSTANTS, *AXES, "t", "dtt", "solve"))
 
@@ -33,6 +33,8 @@ class Names:
         Names that stand for an expression (derived fields, vector parameters, earlier time levels).
     time, space, rates : bool
         Whether ``t``, the coordinates and ``dt(field)`` may occur.
+    noise : int
+        Components of ``noise()``: those of the field whose equation it is, 0 where it may not occur.
     """
 
     ndim: int
@@ -43,6 +45,7 @@ class Names:
     time: bool = True
     space: bool = True
     rates: bool = False
+    noise: int = 0
 
     def known(self) -> list[str]:
         """Every name that may be used, for messages."""

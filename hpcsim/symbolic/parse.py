@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from hpcsim.errors import FormulaError, Problem, unknown_name
 from hpcsim.symbolic import operators
-from hpcsim.symbolic.expr import ONE, Compare, Expr, Mul, Num, add, call, mul, power, where
+from hpcsim.symbolic.expr import ONE, Compare, Expr, Mul, Noise, Num, add, call, mul, power, where
 from hpcsim.symbolic.functions import FUNCTIONS
 from hpcsim.symbolic.names import OPERATORS, Names, rate_of
 from hpcsim.symbolic.operators import AXES, Value, Vector
@@ -23,6 +23,7 @@ MAX_DEPTH = 100
 MAX_NODES = 2_000
 MAX_EXPONENT = 64
 MAX_TOWER = 3
+MAX_STREAM = 1_000_000
 
 _BINARY = {ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
@@ -113,6 +114,7 @@ class _Parser:
         self._nodes = 0
         self._depth = 0
         self._tower = 0
+        self._component: int | None = None
         self._operators: dict[str, Callable[[list[ast.expr]], Value]] = {
             "d": self._derivative,
             "laplacian": lambda a: operators.laplacian(self._one("laplacian", a), names.ndim),
@@ -121,8 +123,9 @@ class _Parser:
             "curl": lambda a: operators.curl(self._one("curl", a), names.ndim),
             "dot": lambda a: operators.dot(*self._values("dot", a, 2)),
             "where": self._where,
-            "vector": lambda a: Vector(self._scalar(x) for x in a),
+            "vector": self._vector,
             "dt": self._rate,
+            "noise": self._noise,
         }
 
     def convert(self, node: ast.expr) -> Value:
@@ -267,6 +270,22 @@ class _Parser:
             raise FormulaError("dt() may only occur on the right-hand side of a dtt() equation")
         return rate_of(self._one("dt", args))
 
+    def _vector(self, args: list[ast.expr]) -> Vector:
+        outer, components = self._component, []
+        for component, node in enumerate(args):
+            self._component = component
+            components.append(self._scalar(node))
+        self._component = outer
+        return Vector(components)
+
+    def _noise(self, args: list[ast.expr]) -> Value:
+        if not self._names.noise:
+            raise FormulaError("noise() has a place in the right-hand side of a dt() or dtt() equation only")
+        stream = _stream(args)
+        if self._component is not None or self._names.noise == 1:
+            return Noise(stream, self._component or 0)
+        return Vector(Noise(stream, component) for component in range(self._names.noise))
+
     def _scalar(self, node: ast.expr) -> Expr:
         value = self.convert(node)
         if isinstance(value, Vector):
@@ -280,6 +299,16 @@ class _Parser:
         if len(args) != count:
             raise FormulaError(f"{name}() takes {count} argument(s), {len(args)} given")
         return [self.convert(a) for a in args]
+
+
+def _stream(args: list[ast.expr]) -> int:
+    """The number of a stream of noise; the first one if none is given."""
+    if not args:
+        return 1
+    given = args[0].value if len(args) == 1 and isinstance(args[0], ast.Constant) else None
+    if type(given) is not int or not 1 <= given <= MAX_STREAM:
+        raise FormulaError(f"noise() takes the number of a stream, a whole number from 1 to {MAX_STREAM}, or nothing")
+    return given
 
 
 def _number(value: object) -> Expr:

@@ -20,6 +20,7 @@ from hpcsim.symbolic.expr import (
     transform,
 )
 from hpcsim.symbolic.names import RESERVED, Names
+from hpcsim.symbolic.noise import linear_in_noise
 from hpcsim.symbolic.operators import Value, Vector, parts_of
 from hpcsim.symbolic.parse import parse
 
@@ -248,7 +249,7 @@ class _Builder:
                 self._fault(where, f"'{name}' already has an equation")
             else:
                 seen.add(name)
-                parts = self._sides(name, right, where, rates=verb == "dtt")
+                parts = self._sides(name, right, where, verb)
                 if verb == "solve":
                     self.constraints += [Constraint(name, component, part) for component, part in enumerate(parts)]
                 else:
@@ -278,21 +279,23 @@ class _Builder:
         self._fault(where, f'the unknown of this constraint {choice}; write "solve(field)" on the left side')
         return ""
 
-    def _sides(self, name: str, text: str, where: str, rates: bool) -> Sequence[Expr]:
+    def _sides(self, name: str, text: str, where: str, verb: str) -> Sequence[Expr]:
         """The right side, one expression per component of the field; nothing after a fault."""
-        value = self._parse(text, where, rates=rates)
+        noise = 0 if verb == "solve" else self.components[name]
+        value = self._parse(text, where, rates=verb == "dtt", noise=noise)
         if value is None:
             return ()
         parts = parts_of(value)
+        if not all(map(linear_in_noise, parts)):
+            self._fault(where, "noise() may be multiplied and differentiated only: its square has no limit as dt -> 0")
         if len(parts) != self.components[name]:
             self._fault(where, f"'{name}' has {self.components[name]} component(s), the right side has {len(parts)}")
             return ()
         return parts
 
-    def _parse(self, text: str, where: str, rates: bool = False) -> Value | None:
-        names = Names(
-            self.ndim, self.components, frozenset(self.symbols), frozenset(self.statics), self.meanings, rates=rates
-        )
+    def _parse(self, text: str, where: str, rates: bool = False, noise: int = 0) -> Value | None:
+        symbols, statics = frozenset(self.symbols), frozenset(self.statics)
+        names = Names(self.ndim, self.components, symbols, statics, self.meanings, rates=rates, noise=noise)
         try:
             return parse(text, names, where)
         except ConfigError as error:

@@ -15,6 +15,7 @@ from hpcsim.symbolic.expr import (
     FieldValue,
     FluxDerivative,
     Mul,
+    Noise,
     Num,
     Pow,
     Rate,
@@ -66,6 +67,8 @@ def _leaf(expr: Expr) -> str:
         return f"{expr.name}_{AXES[expr.component]}" if expr.component else str(expr.name)
     if isinstance(expr, Rate):
         return f"dt({expr.name})"
+    if isinstance(expr, Noise):
+        return f"noise({expr.stream})" + (f"[{expr.component}]" if expr.component else "")
     if isinstance(expr, Temp):
         return f"v{expr.index}"
     if isinstance(expr, Scalar):

@@ -12,6 +12,7 @@ from hpcsim.config.values import Formula, FrozenDict, Name, Section, Table, Valu
 
 EQUATIONS = "equations"
 _RATE = re.compile(r"(dtt?)\(([A-Za-z][A-Za-z0-9_]{0,63})\)")
+_SOLVED = re.compile(r"solve\(([A-Za-z][A-Za-z0-9_]{0,63})\)")
 
 
 def rate_of(name: str) -> tuple[str, str] | None:
@@ -26,9 +27,21 @@ def rate_of(name: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _rate(name: str) -> str:
-    if rate_of(name) is None:
-        fault(f"{shown(name)} is no left-hand side; write dt(field) or dtt(field) without spaces")
+def solved(name: str) -> str | None:
+    """The field of ``solve(phi)``; empty for ``0``, whose field is not said; None if it is no such thing.
+
+    Examples
+    --------
+    >>> solved("solve(phi)"), solved("0"), solved("dt(phi)")
+    ('phi', '', None)
+    """
+    match = _SOLVED.fullmatch(name)
+    return "" if name == "0" else match[1] if match else None
+
+
+def _left(name: str) -> str:
+    if rate_of(name) is None and solved(name) is None:
+        fault(f"{shown(name)} is no left-hand side; write dt(field), dtt(field), solve(field) or 0, without spaces")
     return name
 
 
@@ -51,8 +64,10 @@ class Model(Section):
         default_factory=FrozenDict,
     )
     fields: Table[FieldEntry] = key(text="Fields of a model written as equations.", default_factory=FrozenDict)
-    equations: Annotated[Mapping[Annotated[str, AfterValidator(_rate)], Formula], AfterValidator(FrozenDict)] = key(
-        text="Right-hand sides, with the key dt(field) or dtt(field).", default_factory=FrozenDict
+    equations: Annotated[Mapping[Annotated[str, AfterValidator(_left)], Formula], AfterValidator(FrozenDict)] = key(
+        text="Right-hand sides with the key dt(field) or dtt(field), and constraints, what is zero, with the key "
+        "solve(field), or 0 where only one field can be meant.",
+        default_factory=FrozenDict,
     )
     kernels: Annotated[tuple[Name, ...], Field(max_length=16)] = key(
         (), "Own functions run after every step, registered by a plug-in, as in `hpcsim list kernels`."

@@ -16,7 +16,7 @@ class Run(Section):
 
     start_time: Real = key(0.0, "Simulated time at the start.", unit="time")
     stop_time: Real | None = key(None, "Simulated time at which the run ends; give this or steps.", unit="time")
-    steps: Annotated[Integer, Field(ge=1, le=MOST_STEPS)] | None = key(
+    steps: Annotated[Integer, Field(ge=0, le=MOST_STEPS)] | None = key(
         None, "Number of steps after which the run ends; give this or stop_time."
     )
     integrator: Name | None = key(

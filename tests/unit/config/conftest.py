@@ -54,6 +54,26 @@ check_messages = true
 watchdog_s = 60
 relaxed_math = true
 fresh_memory = "nan"
+[solver]
+method = "krylov"
+rtol = 1e-6
+atol = 1e-12
+max_iterations = 90
+preconditioner = "jacobi"
+cycle = "w"
+smoother = "chebyshev"
+sweeps = [2, 1]
+precision = "double"
+newton_rtol = 1e-9
+newton_iterations = 12
+[solver.step]
+method = "petsc"
+sweeps = [0, 3]
+[petsc]
+ksp_type = "cg"
+step_ksp_max_it = 30
+step_ksp_monitor = true
+mat_shift = -1.5
 [output]
 fields = ["u", "q"]
 every = "t=0.25"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpcsim.config import from_mapping, load
-from hpcsim.config.overrides import apply_overrides, read_value
+from hpcsim.config.overrides import apply_overrides, petsc_overrides, read_value
 from hpcsim.errors import ConfigError
 
 SMALL = '[lattice]\nshape = [8, 8]\n[model]\nname = "diffusion"\n[run]\nsteps = 3\n'
@@ -187,6 +187,40 @@ def test_overrides_leave_the_document_alone():
     merged, _, problems = apply_overrides(document, ["run.steps=4", "run.dt=1"])
     assert (merged, problems) == ({"run": {"steps": 4, "dt": 1}}, [])
     assert document == {"run": {"steps": 3}}
+
+
+def test_words_of_petsc_are_options_and_values(tmp_path):
+    """As on a command line of PETSc: a dash and a letter begin an option, later words hold, values stay text."""
+    path = write(tmp_path, SMALL + '[petsc]\nksp_type = "cg"\nksp_rtol = 1e-3\n')
+    words = "-phi_shift -1.5 -ksp_monitor -ksp_type gmres -a true -ksp_type bcgs -v :out.txt:ascii_info -b 1_0 -c".split()
+    config = load(path, petsc_overrides(words))
+    assert config.petsc == {
+        "ksp_type": "bcgs", "ksp_rtol": 1e-3, "phi_shift": "-1.5", "ksp_monitor": True, "a": "true",
+        "v": ":out.txt:ascii_info", "b": "1_0", "c": True,
+    }  # fmt: skip
+    assert load(path, petsc_overrides(["-title", 'a "b"\\ \n c'])).petsc["title"] == 'a "b"\\ \n c'
+    assert petsc_overrides([]) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cg"], "expected an option of PETSc such as -ksp_type, got the text 'cg'"),
+        (["-a", "b", "c"], "got the text 'c'"),
+        (["-1"], "got the text '-1'"),
+        (["--ksp_type", "cg"], "got the text '--ksp_type'"),
+    ],
+)
+def test_words_that_are_no_options(words, said):
+    with pytest.raises(ConfigError, match="after --") as caught:
+        petsc_overrides(words)
+    assert said in str(caught.value)
+
+
+def test_faults_of_words_say_where_they_come_from(tmp_path):
+    message = refusal(write(tmp_path, SMALL), petsc_overrides(["-ksp-type", "cg", "-a", ""]))
+    assert message.count("(from the command line)") == 2
+    assert "petsc.a: the text is empty" in message
 
 
 def test_override_values():

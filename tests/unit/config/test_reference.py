@@ -31,6 +31,12 @@ def test_row_has_type_default_unit_and_range():
     assert "| `shape` | list of integer | required |" in page
 
 
+def test_options_of_petsc_are_told():
+    body = markdown().split("## `[petsc]`")[1]
+    assert json_schema()["properties"]["petsc"]["description"] in body
+    assert "`--`" in body
+
+
 def test_words_for_types_and_ranges():
     assert type_words(Value) == "number or text or list of number or text"
     assert type_words(Real) == "number"
@@ -42,7 +48,8 @@ def test_json_schema_has_every_section_and_no_warning():
         warnings.simplefilter("error")
         schema = json_schema()
     sections = {"lattice", "boundary", "model", "initial", "run", "output", "diagnostics", "checkpoint", "memory"}
-    assert set(schema["properties"]) == sections
+    assert set(schema["properties"]) == sections | {"solver", "petsc"}
+    assert schema["$defs"]["Solver"]["additionalProperties"] == {"$ref": "#/$defs/NamedSolver"}
     assert set(schema["$defs"]["Run"]["properties"]) == set(Run.model_fields)
     assert schema["$defs"]["Run"]["additionalProperties"] is False
     assert schema["$defs"]["Run"]["properties"]["watchdog_s"]["unit"] == "s"

@@ -106,6 +106,42 @@ def test_conditions_narrowest_key_wins(full):
     assert config.condition("u", 1, True).periodic
 
 
+def test_named_solvers_take_the_rest_from_the_section(full, small):
+    solver = from_mapping(full).solver
+    step, u = solver.of("step"), solver.of("u")
+    assert (step.method, step.sweeps, step.rtol, step.cycle) == ("petsc", (0, 3), 1e-6, "w")
+    assert (u.method, u.sweeps, u.newton_iterations) == ("krylov", (2, 1), 12)
+    assert u == solver.of("another") != step
+    assert from_mapping(small).solver.of("step").method == "auto"
+
+
+def test_a_named_solver_is_written_as_it_was_given(small):
+    """What is left out follows `[solver]` also after a round trip; a table without keys says nothing."""
+    config = from_mapping(put(put(small, "solver.phi", {"rtol": 1e-8}), "solver.step", {}))
+    assert config.to_mapping()["solver"]["phi"] == {"rtol": 1e-8}
+    assert "[solver.phi]\nrtol = 1e-08\n" in config.to_toml()
+    again = from_mapping(put(tomllib.loads(config.to_toml()), "solver.cycle", "w"))
+    assert (again.solver.of("phi").cycle, again.solver.of("phi").rtol) == ("w", 1e-8)
+    assert config == from_mapping(put(small, "solver.phi.rtol", 1e-8))
+    assert config.digest() != from_mapping(small).digest()
+
+
+def test_options_of_petsc_keep_their_kind(full):
+    config = from_mapping(full)
+    options = {"ksp_type": "cg", "step_ksp_max_it": 30, "step_ksp_monitor": True, "mat_shift": -1.5}
+    assert config.petsc == config.to_mapping()["petsc"] == tomllib.loads(config.to_toml())["petsc"] == options
+    with pytest.raises(TypeError, match="cannot be changed"):
+        config.petsc["ksp_type"] = "gmres"
+
+
+def test_left_hand_sides(small):
+    """Rates, constraints with their field, and one without."""
+    equations = {"dt(u)": "u", "solve(phi)": "laplacian(phi) - u", "0": "laplacian(psi) - phi"}
+    model = {"fields": {"u": {}, "phi": {}, "psi": {}}, "equations": equations}
+    assert from_mapping({**small, "model": model}).model.equations == equations
+    assert set(refused(put({**small, "model": model}, "model.equations.00", "u"))) == {"model.equations.00"}
+
+
 @pytest.mark.parametrize(
     "given",
     [

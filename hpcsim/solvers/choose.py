@@ -1,0 +1,51 @@
+"""Which linear solver suits a problem, with the reason."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from hpcsim.errors import ConfigError, unknown_name
+from hpcsim.solvers.linear import LINEAR_SOLVERS
+from hpcsim.solvers.linear.base import Equations
+from hpcsim.solvers.linear.grid import grid_axes
+
+AUTO = "auto"
+
+
+class Choice(NamedTuple):
+    """A solver and why it is taken.
+
+    Attributes
+    ----------
+    method : str
+        Name in the table of solvers.
+    reason : str
+        In words.
+    """
+
+    method: str
+    reason: str
+
+
+def choose(equations: Equations) -> Choice:
+    """The solver that the options name, or the one that suits the form of the operator.
+
+    Raises
+    ------
+    ConfigError
+        If the options name a solver that does not exist.
+    """
+    asked, linear = equations.options.method, equations.operator.linear
+    if asked != AUTO:
+        if asked not in LINEAR_SOLVERS:
+            raise ConfigError(unknown_name("solver", asked, [AUTO, *LINEAR_SOLVERS]))
+        return Choice(asked, "asked for")
+    if linear.pointwise and equations.operator.unknowns.together:
+        return Choice("pointwise", "no site couples to another")
+    axes = grid_axes(equations)
+    if axes is not None and linear.kind == "elliptic":
+        return Choice("multigrid", "elliptic, one unknown per site, next neighbours only")
+    if find_spec("petsc4py") is not None:
+        return Choice("petsc", f"{linear.kind} operator with {linear.size} unknowns per site")
+    return Choice("krylov", f"{linear.kind} operator, and petsc4py is not installed")

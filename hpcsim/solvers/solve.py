@@ -1,0 +1,159 @@
+"""An implicit stage compiled for a run: finds the registers for which every residual vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hpcsim.solvers.choose import Choice, choose
+from hpcsim.solvers.linear import LINEAR_SOLVERS
+from hpcsim.solvers.linear.base import Equations, LinearSolver
+from hpcsim.solvers.newton import newton
+from hpcsim.solvers.operator import Operator
+from hpcsim.solvers.outcome import Outcome
+from hpcsim.sweeps.compiled import CompiledSweep
+from hpcsim.symbolic.expr import Symbol
+
+if TYPE_CHECKING:
+    from hpcsim.solvers.options import SolverOptions
+    from hpcsim.solvers.unknowns import Vector
+    from hpcsim.sweeps.setting import Setting
+    from hpcsim.sweeps.sweep import Solve
+
+
+class CompiledSolve:
+    """A problem with its operator and solver; every verb is collective.
+
+    A linear problem is one linear solve, started from the unknowns as they are; any other is solved by Newton's method.
+
+    Parameters
+    ----------
+    problem : Solve
+        What is solved; its time is not looked at.
+    setting : Setting
+        The run.
+    options : SolverOptions
+        What was asked for.
+
+    Attributes
+    ----------
+    outcome : Outcome or None
+        The last solve.
+    choice : Choice or None
+        The solver and why it was chosen, once the first solve has begun.
+    """
+
+    def __init__(self, problem: Solve, setting: Setting, options: SolverOptions) -> None:
+        self.problem = problem
+        self.outcome: Outcome | None = None
+        self.choice: Choice | None = None
+        self._setting = setting
+        self._options = options
+        self._guess = [CompiledSweep(sweep, setting) for sweep in problem.guess]
+        self._directions = setting.ghosts.homogeneous()
+        self.operator = Operator(problem, setting, self._directions)
+        self._solver: LinearSolver | None = None
+        self._prepared: tuple[float, ...] | None = None
+        coefficients = [entry.coefficient for entry in self.operator.linear.entries]
+        self._timed = any(node == Symbol("t") for expr in coefficients for node in expr.walk())
+
+    def run(self, t: float, dt: float) -> None:
+        """Solve at time t, for a step of dt.
+
+        Raises
+        ------
+        ConvergenceError
+            On all ranks, if the tolerance was not reached; the unknowns are then undefined.
+        """
+        with self._setting.timers.region("solve"):
+            for sweep in self._guess:
+                sweep.run({**self._setting.values, "t": t, "dt": dt})
+            solve = self._linear if self.operator.linear.linear else self._nonlinear
+            self.outcome = solve(t, dt)
+        self.outcome.check(self.problem.name, self._advice())
+
+    def _linear(self, t: float, dt: float) -> Outcome:
+        """With unknowns of zero the residual is minus the right side."""
+        operator = self.operator
+        solver = self._ready(t, dt)
+        x = operator.get(operator.vector())
+        operator.set(operator.vector())
+        b = operator.residual(t, dt, operator.vector())
+        b *= -1.0
+        outcome = solver.solve(b, x, self._options.rtol, self._options.atol)
+        operator.set(x)
+        return outcome
+
+    def _nonlinear(self, t: float, dt: float) -> Outcome:
+        operator, options = self.operator, self._options
+
+        def residual(x: Vector, out: Vector) -> Vector:
+            operator.set(x)
+            return operator.residual(t, dt, out)
+
+        def step(b: Vector, d: Vector, rtol: float) -> Outcome:
+            return self._ready(t, dt, again=True).solve(b, d, rtol, 0.0)
+
+        x = operator.get(operator.vector())
+        limit = options.newton_iterations
+        outcome = newton(operator.unknowns, residual, step, x, options.newton_rtol, options.atol, limit)
+        operator.set(x)
+        return outcome
+
+    def _ready(self, t: float, dt: float, again: bool = False) -> LinearSolver:
+        """The linear solver with coefficients of this step."""
+        key = (dt, t) if self._timed else (dt,)
+        if self._solver is not None and key == self._prepared and not again and not self.operator.changes:
+            return self._solver
+        self.operator.prepare(t, dt)
+        equations = Equations(self.operator, self._directions.conditions, self._options, t, dt)
+        if self._solver is None:
+            self.choice = choose(equations)
+            self._solver = LINEAR_SOLVERS.get(self.choice.method)(equations)
+        else:
+            self._solver.update(equations)
+        self._prepared = key
+        return self._solver
+
+    def _advice(self) -> str:
+        name = self.problem.name
+        other = "" if self.choice is None else f" (chosen: {self.choice.method}, {self.choice.reason})"
+        return f"raise solver.{name}.max_iterations, loosen solver.{name}.rtol or change solver.{name}.method{other}"
+
+    def free(self) -> None:
+        """Give back the solver and the messages."""
+        if self._solver is not None:
+            self._solver.free()
+            self._solver = None
+        self._directions.free()
+
+
+class Solves:
+    """Makes compiled solves and keeps them: stages that differ in their time alone share one.
+
+    Parameters
+    ----------
+    setting : Setting
+        The run.
+    options : callable
+        Options of a solver by its name.
+    """
+
+    def __init__(self, setting: Setting, options: Callable[[str], SolverOptions]) -> None:
+        self._setting = setting
+        self._options = options
+        self.made: dict[Solve, CompiledSolve] = {}
+
+    def __call__(self, problem: Solve) -> CompiledSolve:
+        """The compiled form of a problem; collective when it is new."""
+        key = replace(problem, time=0.0)
+        if key not in self.made:
+            self.made[key] = CompiledSolve(key, self._setting, self._options(problem.name))
+        return self.made[key]
+
+    def free(self) -> None:
+        """Give all back, in the order in which they were made; collective."""
+        for solve in self.made.values():
+            solve.free()
+        self.made.clear()
