@@ -216,15 +216,18 @@ def _announce(simulation: Simulation, directory: RunDirectory, log: Log) -> None
     nodes = len(set(context.hosts))
     blocks = len(simulation.layout.blocks)
     shape = " x ".join(map(str, case.domain.shape))
-    log.info(
-        f"{case.model.name}: {shape} cells, order {case.config.model.order}, {case.scheme.name}, "
-        f"dt = {simulation.dt:.6g} (limit {simulation.limit:.6g})"
-    )
+    pace = f", dt = {simulation.dt:.6g} (limit {simulation.limit:.6g})" if case.system.equations else ""
+    log.info(f"{case.model.name}: {shape} cells, order {case.config.model.order}, {case.scheme.name}{pace}")
     log.info(
         f"{context.size} rank(s) on {nodes} node(s), {case.config.run.threads} thread(s) each, {blocks} block(s), "
         f"exchange {case.config.run.exchange}, backend {case.config.run.backend}"
     )
-    at_zero = [name for name in case.specs if not {name, f"dt({name})"} & set(case.initial)]
+    for name, solver in simulation.solves.record().items():
+        log.info(
+            f"solver {name}: {solver['solver']} ({solver['reason']}), {solver['iterations']} iterations at the start"
+        )
+    solved = {constraint.field for constraint in case.system.constraints}
+    at_zero = [name for name in case.specs if not {name, f"dt({name})"} & set(case.initial) and name not in solved]
     if at_zero and simulation.step == 0:
         log.info(f"no initial values given: {', '.join(at_zero)} start{'s' if len(at_zero) == 1 else ''} at zero")
     log.note(f"run directory {directory.root}")
@@ -240,6 +243,9 @@ def _summarise(record: Mapping[str, Any], runner: Runner, directory: RunDirector
         f"(steps {record['steps_wall_s']:.1f} s, compile {record['compile_s']:.1f} s), "
         f"{record['cells_per_s'] / 1e6:.4g} Mcells/s, {bytes_per_s / 1e9:.3g} GB/s"
     )
+    for name, solver in record["solvers"].items():
+        mean = solver["iterations"] / solver["solves"]
+        log.info(f"solver {name}: {solver['solves']} solve(s) by {solver['solver']}, {mean:.3g} iterations each")
     for name, digest in record["digest"].items():
         log.info(f"digest {name} {digest}")
     saved = record["checkpoints"]

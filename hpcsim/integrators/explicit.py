@@ -9,7 +9,7 @@ Math. Lett. 2 (1989) 321.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -94,21 +94,43 @@ class RungeKutta:
 
     def limit(self, spectrum: Spectrum) -> float:
         """Largest dt such that no step below it amplifies a decaying or oscillating mode."""
-        z = np.minimum(spectrum.values.real, 0.0) + 1j * spectrum.values.imag
-        z = np.unique(np.round(z / max(spectrum.largest, 1e-300), 12)) * spectrum.largest
-        if spectrum.largest == 0.0:
-            return np.inf
-        grid = np.linspace(0.0, 3.0 * len(self.stages) / spectrum.largest, 600)[1:]
-        stable = [bool(np.all(np.abs(self.amplification(step * z)) <= _STABLE)) for step in grid]
-        first = stable.index(False) if False in stable else len(grid)
-        low, high = (grid[first - 1] if first else 0.0), grid[min(first, len(grid) - 1)]
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            if np.all(np.abs(self.amplification(middle * z)) <= _STABLE):
-                low = middle
-            else:
-                high = middle
-        return float(low)
+        return largest_stable(self.amplification, spectrum, len(self.stages))
+
+    @property
+    def summary(self) -> str:
+        """One line for lists."""
+        adaptive = ", with an error estimate that adapts the step" if self.error else ""
+        count = len(self.stages)
+        return f"Explicit Runge-Kutta scheme of order {self.order}, {count} stage{'s' * (count > 1)}{adaptive}."
+
+
+def largest_stable(amplification: Callable[[np.ndarray], np.ndarray], spectrum: Spectrum, stages: int) -> float:
+    """Largest dt such that no step below it amplifies a decaying or oscillating mode.
+
+    Parameters
+    ----------
+    amplification : callable
+        Growth factor of one step on y' = lambda y, from an array of lambda*dt.
+    spectrum : Spectrum
+        The modes; growing ones are taken as steady.
+    stages : int
+        Slopes in a step, which bound how far the search must go.
+    """
+    if spectrum.largest == 0.0:
+        return np.inf
+    z = np.minimum(spectrum.values.real, 0.0) + 1j * spectrum.values.imag
+    z = np.unique(np.round(z / max(spectrum.largest, 1e-300), 12)) * spectrum.largest
+    grid = np.linspace(0.0, 3.0 * stages / spectrum.largest, 600)[1:]
+    stable = [bool(np.all(np.abs(amplification(step * z)) <= _STABLE)) for step in grid]
+    first = stable.index(False) if False in stable else len(grid)
+    low, high = (grid[first - 1] if first else 0.0), grid[min(first, len(grid) - 1)]
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if np.all(np.abs(amplification(middle * z)) <= _STABLE):
+            low = middle
+        else:
+            high = middle
+    return float(low)
 
 
 class _Builder:

@@ -7,6 +7,7 @@ offsets it reads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,11 @@ class Scheme:
     bounding: Callable[[Equation], Equation] = _whole
     constraints: tuple[Solve, ...] = ()
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether the scheme is stable at every step size, so that the equations set none."""
+        return self.limit is no_limit
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -96,7 +102,12 @@ class Spectrum:
         return float(np.abs(self.values).max(initial=0.0))
 
 
-def refuse_rates_at_walls(discrete: Discrete, scheme: Scheme, domain: Domain) -> None:
+def no_limit(spectrum: Spectrum) -> float:
+    """The limit of a scheme that is stable for every equation whose modes do not grow."""
+    return math.inf
+
+
+def refuse_rates_at_walls(discrete: Discrete, domain: Domain) -> None:
     """Boundary conditions are given for fields, not for their rates.
 
     Raises
@@ -106,15 +117,11 @@ def refuse_rates_at_walls(discrete: Discrete, scheme: Scheme, domain: Domain) ->
     """
     if all(domain.periodic):
         return
-    for stage in scheme.stages:
-        for value in stage.values:
-            for node in value.walk():
-                if isinstance(node, Access) and rate_register("") in node.register and any(node.offset):
-                    name = node.register.split("@")[0]
-                    raise FormulaError(
-                        f"space derivatives of dt({name}) need a lattice that is periodic along every axis; write the "
-                        f"equation as a system of first order with a field for dt({name})"
-                    )
+    for name in rate_stencils(discrete):
+        raise FormulaError(
+            f"space derivatives of dt({name}) need a lattice that is periodic along every axis; write the "
+            f"equation as a system of first order with a field for dt({name})"
+        )
 
 
 def refuse_noise_in_pairs(discrete: Discrete, scheme: Scheme) -> None:
@@ -151,8 +158,16 @@ def refuse_rate_stencils(discrete: Discrete, scheme: str) -> None:
     FormulaError
         If a right-hand side reads ``dt(u)`` at neighbouring sites.
     """
-    for equation in discrete.system.equations:
-        for node in discrete.rhs(equation).walk():
-            if isinstance(node, Access) and node.register.endswith(rate_register("")) and any(node.offset):
-                rate = f"dt({equation.field})"
-                raise FormulaError(f"{scheme} cannot take space derivatives of {rate}; use integrator rk4")
+    for name in rate_stencils(discrete):
+        raise FormulaError(f"{scheme} cannot take space derivatives of dt({name}); use integrator rk4")
+
+
+def rate_stencils(discrete: Discrete) -> list[str]:
+    """Fields whose rate some right-hand side reads at neighbouring sites."""
+    nodes = (node for equation in discrete.system.equations for node in discrete.rhs(equation).walk())
+    suffix = rate_register("")
+    return [
+        node.register.removesuffix(suffix)
+        for node in nodes
+        if isinstance(node, Access) and node.register.endswith(suffix) and any(node.offset)
+    ]

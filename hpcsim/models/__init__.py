@@ -10,7 +10,10 @@ MODELS = Registry(
     {
         "advection": "hpcsim.models.advection:advection",
         "diffusion": "hpcsim.models.diffusion:diffusion",
+        "entanglement_density": "hpcsim.models.entanglement_density:entanglement_density",
         "equations": "hpcsim.models.equations:equations",
+        "heat": "hpcsim.models.heat:heat",
         "klein_gordon": "hpcsim.models.klein_gordon:klein_gordon",
+        "poisson": "hpcsim.models.poisson:poisson",
     },
 )

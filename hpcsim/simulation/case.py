@@ -168,7 +168,7 @@ def make_case(config: Config) -> Case:
     kernels = faults.collect(lambda: _kernels(config, specs, system), "model.kernels") or ()
     if faults.problems or scheme is None or initial is None or quantities is None or outputs is None:
         raise faults.error()
-    faults.collect(lambda: refuse_rates_at_walls(discrete, scheme, domain), "model.equations")
+    faults.collect(lambda: refuse_rates_at_walls(discrete, domain), "model.equations")
     case = Case(
         config, domain, model, system, specs, conditions, discrete, scheme, initial, quantities, outputs, kernels
     )

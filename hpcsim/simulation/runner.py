@@ -332,6 +332,7 @@ class Runner:
             "bytes_per_cell_step": simulation.program.bytes_per_cell_step,
             "flops_per_cell_step": simulation.program.flops_per_cell_step,
             "regions_s": dict(simulation.timers.seconds),
+            "solvers": simulation.solves.record(),
             "memory": self._memory(),
             "checkpoint": self.saves.newest,
             "checkpoints": self.saves.statistics.record(),

@@ -60,12 +60,13 @@ class Operator:
         self._table = f"{problem.name}@coefficients"
         if self._varying:
             self._add(self._table, FieldSpec(self._table, len(self._varying), dtype=setting.dtype))
-        self._residual = CompiledStage(self._stage(self._residual_values()), setting)
+        residual, product = self._stage(problem.residuals), self._stage(self._product_values())
+        table = self._tabulation()
+        self._compile([residual, product, *table])
+        self._residual = CompiledStage(residual, setting)
         sources = {self._directions[i]: setting.sources[name] for i, name in enumerate(self._registers)}
-        self._apply = CompiledStage(
-            self._stage(self._product_values()), replace(setting, ghosts=directions, sources=sources)
-        )
-        self._tabulate = self._make_tabulation()
+        self._apply = CompiledStage(product, replace(setting, ghosts=directions, sources=sources))
+        self._tables = [CompiledStage(stage, setting) for stage in table]
         self._scalars: dict[str, float] = {}
 
     def _add_registers(self, role: str) -> list[str]:
@@ -85,9 +86,6 @@ class Operator:
     def _location(self, column: int) -> Location:
         register, component = self.problem.unknowns[column]
         return self.setting.state[register].spec.locations(self.setting.layout.domain.ndim)[component]
-
-    def _residual_values(self) -> list[Expr]:
-        return list(self.problem.residuals)
 
     def _product_values(self) -> list[Expr]:
         """Row by row the sum of coefficients times directions."""
@@ -113,17 +111,23 @@ class Operator:
         sweeps = tuple(Sweep(location, tuple(group)) for location, group in groups.items())
         return Stage(0.0, sweeps)
 
-    def _make_tabulation(self) -> CompiledStage | None:
-        """The stage that evaluates every varying coefficient at the site of its row."""
-        if not self._varying:
-            return None
+    def _tabulation(self) -> list[Stage]:
+        """The stage that evaluates every varying coefficient at the site of its row, if there are any."""
         groups: dict[Location, list[Assignment]] = {}
         for place, entry in enumerate(self._varying):
             location = self._location(entry.row)
             target = Access(self._table, place, (0,) * len(location))
             groups.setdefault(location, []).append(Assignment(target, entry.coefficient))
         sweeps = tuple(Sweep(location, tuple(group)) for location, group in groups.items())
-        return CompiledStage(Stage(0.0, sweeps), self.setting)
+        return [Stage(0.0, sweeps)] if sweeps else []
+
+    def _compile(self, stages: Sequence[Stage]) -> None:
+        """Compile on one rank of a node first; the others find the kernels in the cache."""
+        setting = self.setting
+        nests = [setting.make_nest(sweep) for stage in stages for sweep in stage.sweeps]
+        with setting.context.one_per_node():
+            for nest in nests:
+                setting.backend.compile(nest)
 
     @property
     def changes(self) -> bool:
@@ -137,8 +141,8 @@ class Operator:
     def prepare(self, t: float, dt: float) -> None:
         """Evaluate the coefficients at time t, for a step of dt, at the unknowns as they are."""
         self._scalars = {**self.setting.values, "t": t, "dt": dt}
-        if self._tabulate is not None:
-            self._tabulate.run(t, dt)
+        for stage in self._tables:
+            stage.run(t, dt)
 
     def residual(self, t: float, dt: float, out: Vector) -> Vector:
         """Residuals at time t, for a step of dt, at the unknowns as they are; collective."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpcsim.solvers.choose import Choice, choose
 from hpcsim.solvers.linear import LINEAR_SOLVERS
@@ -55,6 +55,7 @@ class CompiledSolve:
         self.operator = Operator(problem, setting, self._directions)
         self._solver: LinearSolver | None = None
         self._prepared: tuple[float, ...] | None = None
+        self._solves = self._iterations = 0
         coefficients = [entry.coefficient for entry in self.operator.linear.entries]
         self._timed = any(node == Symbol("t") for expr in coefficients for node in expr.walk())
 
@@ -71,6 +72,8 @@ class CompiledSolve:
                 sweep.run({**self._setting.values, "t": t, "dt": dt})
             solve = self._linear if self.operator.linear.linear else self._nonlinear
             self.outcome = solve(t, dt)
+        self._solves += 1
+        self._iterations += self.outcome.iterations
         self.outcome.check(self.problem.name, self._advice())
 
     def _linear(self, t: float, dt: float) -> Outcome:
@@ -116,6 +119,15 @@ class CompiledSolve:
         self._prepared = key
         return self._solver
 
+    def record(self) -> dict[str, Any]:
+        """What the record of a run says of this solver."""
+        if self.outcome is None or self.choice is None:
+            return {}
+        return {
+            "method": self.choice.method, "reason": self.choice.reason, "solver": self.outcome.method,
+            "solves": self._solves, "iterations": self._iterations, "reduction": self.outcome.reduction,
+        }  # fmt: skip
+
     def _advice(self) -> str:
         name = self.problem.name
         other = "" if self.choice is None else f" (chosen: {self.choice.method}, {self.choice.reason})"
@@ -151,6 +163,18 @@ class Solves:
         if key not in self.made:
             self.made[key] = CompiledSolve(key, self._setting, self._options(problem.name))
         return self.made[key]
+
+    def record(self) -> dict[str, dict[str, Any]]:
+        """What the record of a run says, by the name of the solver; stages of one name are added up."""
+        found: dict[str, dict[str, Any]] = {}
+        for problem, solve in self.made.items():
+            own = solve.record()
+            before = found.get(problem.name)
+            if before is not None and own:
+                own |= {key: before[key] + own[key] for key in ("solves", "iterations")}
+            if own:
+                found[problem.name] = own
+        return found
 
     def free(self) -> None:
         """Give all back, in the order in which they were made; collective."""
