@@ -120,6 +120,8 @@ class Simulation(_Simulation):
         As in ``[diagnostics.quantities]``.
     comm : mpi4py communicator, optional
         The ranks; by default all ranks under a launcher, else this process alone.
+    solver, petsc : mapping, optional
+        As in ``[solver]`` and ``[petsc]``.
     **run
         Keys of the section ``[run]``.
 
@@ -139,6 +141,8 @@ class Simulation(_Simulation):
         boundary: Mapping[str, Any] | None = None,
         quantities: Mapping[str, Any] | None = None,
         comm: Any = None,
+        solver: Mapping[str, Any] | None = None,
+        petsc: Mapping[str, Any] | None = None,
         **run: Any,
     ) -> None:
         if "stop_time" not in run and "steps" not in run:
@@ -153,6 +157,7 @@ class Simulation(_Simulation):
             sections["boundary"] = dict(boundary)
         if quantities:
             sections["diagnostics"] = {"quantities": dict(quantities)}
+        sections |= {name: dict(table) for name, table in (("solver", solver), ("petsc", petsc)) if table}
         config = from_mapping(sections)
         set_threads(config.run.threads)
         context = Context(comm) if comm is not None else Context.launch(config.run.threads)

@@ -66,13 +66,9 @@ def describe(registry: Registry) -> dict[str, str]:
 
 
 def _summary(registry: Registry, name: str) -> str:
-    """First line of what an entry says of itself; a Runge-Kutta table says it in numbers."""
-    entry = registry.get(name)
-    if not (hasattr(entry, "stages") and hasattr(entry, "error")):
-        return registry.summary(name)
-    adaptive = ", with an error estimate that adapts the step" if entry.error else ""
-    count = len(entry.stages)
-    return f"Explicit Runge-Kutta scheme of order {entry.order}, {count} stage{'s' * (count > 1)}{adaptive}."
+    """What an entry says of itself in a line: its `summary`, else the first line of its docstring."""
+    own = getattr(registry.get(name), "summary", None)
+    return own if isinstance(own, str) else registry.summary(name)
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -216,7 +217,8 @@ def _announce(simulation: Simulation, directory: RunDirectory, log: Log) -> None
     nodes = len(set(context.hosts))
     blocks = len(simulation.layout.blocks)
     shape = " x ".join(map(str, case.domain.shape))
-    pace = f", dt = {simulation.dt:.6g} (limit {simulation.limit:.6g})" if case.system.equations else ""
+    limit = f"limit {simulation.limit:.6g}" if math.isfinite(simulation.limit) else "no stability limit"
+    pace = f", dt = {simulation.dt:.6g} ({limit})" if case.system.equations else ""
     log.info(f"{case.model.name}: {shape} cells, order {case.config.model.order}, {case.scheme.name}{pace}")
     log.info(
         f"{context.size} rank(s) on {nodes} node(s), {case.config.run.threads} thread(s) each, {blocks} block(s), "

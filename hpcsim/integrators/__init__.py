@@ -14,6 +14,12 @@ INTEGRATORS = Registry(
         "rk4": "hpcsim.integrators.explicit:rk4",
         "lsrk54": "hpcsim.integrators.explicit:lsrk54",
         "bs32": "hpcsim.integrators.explicit:bs32",
+        "backward_euler": "hpcsim.integrators.implicit:backward_euler",
+        "crank_nicolson": "hpcsim.integrators.implicit:crank_nicolson",
+        "bdf2": "hpcsim.integrators.implicit:bdf2",
+        "implicit_midpoint": "hpcsim.integrators.implicit:implicit_midpoint",
+        "imex_ark3": "hpcsim.integrators.imex:imex_ark3",
+        "exponential_modes": "hpcsim.integrators.spectral:exponential_modes",
         "exponential_euler": "hpcsim.integrators.exponential:exponential_euler",
     },
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hpcsim.integrators.scheme import Scheme, renamed
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.expr import Access, Expr, Symbol
 from hpcsim.symbolic.system import Constraint
 
@@ -56,7 +57,7 @@ def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
         return scheme
     start = tuple(group.solve(discrete, 0.0, {}) for group in groups)
     moving = _moving(groups, frozenset(discrete.system.orders))
-    stages: list[Stage | Solve] = []
+    stages: list[Stage | Solve | Propagate] = []
     for stage in scheme.stages:
         if isinstance(stage, Stage):
             stages += [group.solve(discrete, stage.time, stage.inputs) for group in _needed(moving, _reads(stage))]

@@ -1,4 +1,4 @@
-"""An implicit stage as a solve: the rates of second-order equations are eliminated, so that the fields alone are unknown.
+"""An implicit stage as a solve in which the fields alone are unknown: rates of second-order equations are eliminated.
 
 A stage of a scheme for ``y' = f(y, t)`` finds ``Y = B + s f(Y)`` with a known B and ``s = gamma*dt``. An equation
 ``u_tt = a(u, u_t)`` is the pair ``u' = v, v' = a(u, v)``; its stage ``U = Bu + s V, V = Bv + s a(U, V)`` gives

@@ -192,7 +192,7 @@ class _Builder:
     def _updates(
         self, stage: RungeKuttaStage, unknown: str, component: int, slope: Expr, last: bool
     ) -> list[Assignment]:
-        at = self._discrete.at
+        at, table = self._discrete.at, self._table
         assignments = []
         for target, combination in stage.updates:
             terms = [
@@ -200,15 +200,15 @@ class _Builder:
                 for name, c in combination.items()
             ]
             value = add(*terms)
-            if last and target == self._table.error:
-                value = self._scaled_error(unknown, component, value)
+            if last and target == table.error:
+                value = scaled_error(value, at(unknown, component), at(self.register(unknown, table.result), component))
             assignments.append(Assignment(at(self.register(unknown, target), component), value))
         return assignments
 
-    def _scaled_error(self, unknown: str, component: int, error: Expr) -> Expr:
-        old = call("abs", self._discrete.at(unknown, component))
-        new = call("abs", self._discrete.at(self.register(unknown, self._table.result), component))
-        return call("abs", error) * power(_ATOL + _RTOL * call("max", old, new), -1)
+
+def scaled_error(error: Expr, old: Expr, new: Expr) -> Expr:
+    """An error over what is tolerated: a step is accepted if it is nowhere above 1."""
+    return call("abs", error) * power(_ATOL + _RTOL * call("max", call("abs", old), call("abs", new)), -1)
 
 
 def _separated(sweep: Sweep, inputs: set[str]) -> tuple[Sweep, Sweep]:

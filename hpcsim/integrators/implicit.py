@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from hpcsim.kernels.loopnest import Assignment
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.sweep import Solve, Stage, Sweep
 from hpcsim.symbolic.discretize import rate_register
-from hpcsim.symbolic.expr import Expr, Temp, add, mul
+from hpcsim.symbolic.expr import Expr, Temp, add, mul, power
 from hpcsim.symbolic.system import Equation
 
 Number = float | Fraction
@@ -63,7 +64,7 @@ class ImplicitScheme:
         """The scheme for a system; of dtt equations the field alone is unknown."""
         return _Builder(self, discrete).scheme()
 
-    def amplification(self, z: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    def amplification(self, z: NDArray[Any]) -> NDArray[Any]:
         """Growth factor of one step on y' = lambda y, with z = lambda dt; the larger one of a two-step scheme."""
         solved = float(self.result["Y"]) / (1.0 - float(self.gamma) * z)
         weights = {name: float(weight) for name, weight in self.base.items()}
@@ -97,7 +98,7 @@ class _Builder:
         """All stages."""
         table, two = self._table, self._table.held == "prev"
         solve = self._solve(table.gamma, table.time, table.held)
-        extra = {rate: name for rate, name in self._rates.items()}
+        extra = dict(self._rates)
         extra |= {value: name for name, value in self._values.items()}
         swaps = [(name, value) for name, value in self._values.items()]
         if table.held != "u":
@@ -185,25 +186,37 @@ class _Builder:
         return (Stage(1.0, sweeps),) if sweeps else ()
 
     def _start(self) -> tuple[Stage | Solve, ...]:
-        """The level before the first one, such that the first step is one of backward Euler.
+        """The level before the first one, ``u - dt*f(Y)`` with Y from a step of backward Euler over gamma*dt.
 
-        With ``u(-1) = 2 u(0) - U`` the equation of BDF2, ``3 Y - 4 u(0) + u(-1) = 2 dt f(Y)``, holds at the Y = U for
-        which ``U - u(0) = dt f(U)``. One step of order 1 leaves the whole of order 2.
+        It is the step's own solve with the old level in place of B. The level is of first order, which leaves the whole
+        of order 2, and modes that the step does not resolve are damped in it.
         """
-        first = self._elimination(1, "u")
-        at = self._discrete.at
+        at, gamma = self._discrete.at, self._table.gamma
+        elimination = self._elimination(gamma, "prev")
 
-        def build(equation: Equation, _: int) -> list[Assignment]:
+        def copied(equation: Equation) -> list[Assignment]:
+            return [Assignment(at(f"{u}@prev", c), at(u, c)) for u, c in self._pair(equation)]
+
+        def back(equation: Equation) -> list[Assignment]:
             name, component = equation.field, equation.component
-            new = {name: at(self._values[name], component)}
-            if equation.order == 2:
-                new[rate_register(name)] = first.rate(name, component, self._discrete.origin)
+            rate = elimination.rate(name, component, self._discrete.origin)
+            values = (at(self._values[name], component), rate)
+            # The rate first: it reads the field's B.
             return [
-                Assignment(at(self.register(unknown, "prev"), component), 2 * at(unknown, component) - value)
-                for unknown, value in new.items()
+                Assignment(at(f"{u}@prev", c), at(u, c) - power(gamma, -1) * (value - at(u, c)))
+                for (u, c), value in reversed(list(zip(self._pair(equation), values, strict=False)))
             ]
 
-        return (self._solve(1, 1, "u"), Stage(1.0, self._discrete.sweeps(build)))
+        return (
+            Stage(0.0, self._discrete.sweeps(lambda equation, _: copied(equation))),
+            self._solve(gamma, gamma, "prev"),
+            Stage(1.0, self._discrete.sweeps(lambda equation, _: back(equation))),
+        )
+
+    def _pair(self, equation: Equation) -> list[tuple[str, int]]:
+        """Unknowns of an equation: the field, and the rate of a second-order one."""
+        names = [equation.field, rate_register(equation.field)][: equation.order]
+        return [(name, equation.component) for name in names]
 
 
 def _not_empty(sweeps: tuple[Sweep, ...]) -> tuple[Sweep, ...]:

@@ -15,6 +15,7 @@ from hpcsim.kernels.loopnest import LoopNest
 from hpcsim.sweeps.compiled import CompiledStage, CompiledSweep
 from hpcsim.sweeps.setting import Setting
 from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.sweeps.transforms import Propagate
 
 
 class Solver(Protocol):
@@ -25,7 +26,7 @@ class Solver(Protocol):
         ...
 
 
-SolveMaker = Callable[[Solve], Solver]
+SolveMaker = Callable[[Solve | Propagate], Solver]
 
 
 class SolveStage:
@@ -92,7 +93,7 @@ class Program:
             # Wall planes that a condition fixes are never updated and have no error.
             setting.state[name].flat.fill(0.0)
 
-    def _compiled(self, stage: Stage | Solve) -> CompiledStage | SolveStage:
+    def _compiled(self, stage: Stage | Solve | Propagate) -> CompiledStage | SolveStage:
         if isinstance(stage, Stage):
             return CompiledStage(stage, self._setting)
         if self._make_solve is None:

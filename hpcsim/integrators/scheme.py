@@ -19,6 +19,7 @@ from hpcsim.errors import FormulaError
 from hpcsim.lattice.domain import Domain
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import Access, Expr, Symbol, transform
 from hpcsim.symbolic.system import Equation
@@ -44,7 +45,7 @@ class Scheme:
         Additional register to the field whose shape it has.
     saved : frozenset of str
         Additional registers that carry state from step to step (a restart needs them).
-    stages : tuple of Stage or Solve
+    stages : tuple of Stage, Solve or Propagate
         The step.
     swaps : tuple of (str, str)
         Registers whose storage is exchanged at the end of the step.
@@ -66,7 +67,7 @@ class Scheme:
     order: int
     extra: Mapping[str, str]
     saved: frozenset[str]
-    stages: tuple[Stage | Solve, ...]
+    stages: tuple[Stage | Solve | Propagate, ...]
     swaps: tuple[tuple[str, str], ...]
     limit: Callable[[Spectrum], float]
     start: tuple[Stage | Solve, ...] = ()
@@ -121,21 +122,6 @@ def refuse_rates_at_walls(discrete: Discrete, domain: Domain) -> None:
         raise FormulaError(
             f"space derivatives of dt({name}) need a lattice that is periodic along every axis; write the "
             f"equation as a system of first order with a field for dt({name})"
-        )
-
-
-def refuse_noise_in_pairs(discrete: Discrete, scheme: Scheme) -> None:
-    """A scheme that repeats steps with another size has no noise for them.
-
-    Raises
-    ------
-    FormulaError
-        If the equations have noise and the scheme adapts the step by an estimate of its error.
-    """
-    if scheme.error_registers and discrete.discretizer.noises:
-        raise FormulaError(
-            f"{scheme.name} rejects steps and tries shorter ones, whose noise would have to be a Brownian bridge of "
-            "the noise that was rejected; noise() needs a constant step: use euler, ssprk3 or rk4"
         )
 
 

@@ -51,16 +51,15 @@ class Splitting:
         return add(*implicit), add(*explicit)
 
     def _terms(self, expr: Expr) -> list[Expr]:
-        """The terms of a sum; a factor before a sum that is not implicit as a whole is multiplied out."""
+        """The terms of a sum; a factor before a sum with implicit terms among others is multiplied out."""
         if isinstance(expr, Add):
             return [term for part in expr.args for term in self._terms(part)]
         if isinstance(expr, Mul) and not self._stiff(expr):
             sums = [factor for factor in expr.args if isinstance(factor, Add)]
             if len(sums) == 1:
-                parts = (
-                    mul(*(part if factor is sums[0] else factor for factor in expr.args)) for part in sums[0].args
-                )
-                return [term for part in parts for term in self._terms(part)]
+                parts = (mul(*(part if factor is sums[0] else factor for factor in expr.args)) for part in sums[0].args)
+                terms = [term for part in parts for term in self._terms(part)]
+                return terms if any(map(self._stiff, terms)) else [expr]
         return [expr]
 
     def _stiff(self, term: Expr) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ class Simulation:
     state : State
         All registers of this rank.
     dt, limit : float
-        Step size, and the linear stability limit it was checked against.
+        Step size, and the linear stability limit it was checked against; infinite if there is none.
     step : int
         Steps done.
     time : float
@@ -99,15 +100,19 @@ class Simulation:
         if not self.case.system.equations:
             self.dt = self.limit = 1.0
             return
-        ranges = CoefficientRanges(self.setting, run.start_time, run.stop_time, scheme.rates)
-        bounds = spectrum(self.case.discrete, scheme, ranges)
-        self.limit = scheme.limit(bounds)
-        self.dt = choose_dt(scheme, self.limit, bounds.largest, run.dt, run.cfl, run.allow_unstable)
+        stiffest, self.limit = 0.0, math.inf
+        if not scheme.unlimited:
+            ranges = CoefficientRanges(self.setting, run.start_time, run.stop_time, scheme.rates)
+            bounds = spectrum(self.case.discrete, scheme, ranges)
+            stiffest, self.limit = bounds.largest, scheme.limit(bounds)
+        self.dt = choose_dt(scheme, self.limit, stiffest, run.dt, run.cfl, run.allow_unstable)
         if scheme.error_registers:
             self.control = StepControl(scheme.order, _SMALLEST_STEP * self.dt)
 
     def _clock(self) -> dict[str, float]:
-        clock: dict[str, float] = {"step": self.step, "time": self.time, "dt": self.dt, "limit": self.limit}
+        clock: dict[str, float] = {"step": self.step, "time": self.time, "dt": self.dt}
+        if math.isfinite(self.limit):
+            clock["limit"] = self.limit
         if self.control is not None:
             clock |= {"rejected": self.control.rejected, "smallest": self.control.smallest}
         return clock
@@ -115,7 +120,7 @@ class Simulation:
     def _set_clock(self, saved: Mapping[str, float]) -> None:
         """Take up an earlier run: its step size stays, adaptive steps go on from the last one."""
         self.step, self.time = int(saved["step"]), float(saved["time"])
-        self.dt, self.limit = float(saved["dt"]), float(saved["limit"])
+        self.dt, self.limit = float(saved["dt"]), float(saved.get("limit", math.inf))
         if self.case.scheme.error_registers:
             self.control = StepControl(self.case.scheme.order, float(saved["smallest"]))
             self.control.rejected = int(saved["rejected"])

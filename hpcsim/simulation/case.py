@@ -18,8 +18,9 @@ from hpcsim.errors import ConfigError, Problem, unknown_name
 from hpcsim.fields.spec import FieldSpec
 from hpcsim.integrators import INTEGRATORS
 from hpcsim.integrators.constrained import stationary, with_constraints
+from hpcsim.integrators.noise import refuse_noise
 from hpcsim.integrators.raw import RAW_KERNELS, RawKernel
-from hpcsim.integrators.scheme import Scheme, refuse_noise_in_pairs, refuse_rates_at_walls
+from hpcsim.integrators.scheme import Scheme, refuse_rates_at_walls
 from hpcsim.kernels.backend import BACKENDS
 from hpcsim.lattice.curve import CURVES
 from hpcsim.lattice.domain import Domain
@@ -32,6 +33,7 @@ from hpcsim.output.writers import HISTORIES, SNAPSHOTS
 from hpcsim.simulation.faults import Faults
 from hpcsim.simulation.saving import saving_options
 from hpcsim.simulation.sponge import with_damping
+from hpcsim.solvers.options import unknown_solvers
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.sweep import Solve
 from hpcsim.symbolic.discretize import Discretizer
@@ -172,6 +174,7 @@ def make_case(config: Config) -> Case:
     case = Case(
         config, domain, model, system, specs, conditions, discrete, scheme, initial, quantities, outputs, kernels
     )
+    faults.problems += unknown_solvers(config, case.solvers)
     # Conditions are checked again for the ghost width that is really needed.
     faults.collect(lambda: _conditions(config, domain, model, case.ghost), "boundary")
     faults.report()
@@ -240,8 +243,11 @@ def _scheme(config: Config, model: Model, discrete: Discrete) -> Scheme:
     if name not in INTEGRATORS and config.run.integrator is None:
         raise ConfigError([Problem("model", f"the model's integrator '{name}' does not exist")])
     scheme: Scheme = INTEGRATORS.get(name)(discrete)
-    refuse_noise_in_pairs(discrete, scheme)
-    return scheme
+    if scheme.unlimited and config.run.dt is None:
+        text = f"{name} is stable at every step size, so the equations set none; give a step size"
+        raise ConfigError([Problem("run.dt", text)])
+    refuse_noise(discrete, scheme)
+    return with_constraints(scheme, discrete)
 
 
 def _add_levels(discrete: Discrete, scheme: Scheme) -> None:

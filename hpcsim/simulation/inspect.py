@@ -12,8 +12,10 @@ from hpcsim.simulation.case import Case
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.warmup import shrunk
 from hpcsim.sweeps.setting import Setting
-from hpcsim.sweeps.sweep import Stage
+from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.operators import AXES
+from hpcsim.symbolic.simplify import normal_form
 from hpcsim.symbolic.text import to_text
 
 
@@ -43,6 +45,7 @@ def _equations(case: Case, setting: Setting) -> str:
         left = ("dtt" if equation.order == 2 else "dt") + f"({equation.field})"
         place = AXES[equation.component] + " component: " if case.system.components[equation.field] > 1 else ""
         lines.append(f"{place}{left} = {to_text(equation.rhs)}")
+    lines += [f"0 = {to_text(c.residual)}    (for {c.field})" for c in case.system.constraints]
     lines += [f"{name} = {to_text(expr)}    (tabulated)" for name, expr in case.system.statics.items()]
     return "\n".join(lines)
 
@@ -58,9 +61,10 @@ def _stencils(case: Case, setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage, LoopNest]]:
+def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage | Solve, list[LoopNest]]]:
+    """Number, stage and loop nests of every stage."""
     stages = enumerate(case.scheme.stages)
-    return [(number, stage, setting.make_nest(sweep)) for number, stage in stages for sweep in stage.sweeps]
+    return [(number, stage, [setting.make_nest(sweep) for sweep in stage.sweeps]) for number, stage in stages]
 
 
 def _nests(case: Case, setting: Setting) -> str:
@@ -70,21 +74,34 @@ def _nests(case: Case, setting: Setting) -> str:
         lines.append(f"before the step: {setting.storage.itemsize} B")
         lines.append(f"  for every site: {name} = normal number of (seed, stream, site, step)")
         total_bytes += setting.storage.itemsize
-    for number, stage, nest in _steps(case, setting):
-        cost = f"{nest.bytes_per_site} B and {nest.flops_per_site} flops"
-        lines.append(f"stage {number} at t + {stage.time:g} dt: {cost}")
-        lines += [f"  for every site: {to_text(a.target)} = {to_text(a.value)}" for a in nest.assignments]
-        lines += [f"  s{i} = {to_text(scalar)}" for i, scalar in enumerate(nest.scalars)]
-        total_bytes += nest.bytes_per_site
-        total_flops += nest.flops_per_site
+    for number, stage, nests in _steps(case, setting):
+        for nest in nests:
+            cost = f"{nest.bytes_per_site} B and {nest.flops_per_site} flops"
+            lines.append(f"stage {number} at t + {stage.time:g} dt: {cost}")
+            lines += [f"  for every site: {to_text(a.target)} = {to_text(a.value)}" for a in nest.assignments]
+            lines += [f"  s{i} = {to_text(scalar)}" for i, scalar in enumerate(nest.scalars)]
+            total_bytes += nest.bytes_per_site
+            total_flops += nest.flops_per_site
+        if isinstance(stage, Solve):
+            lines += [f"stage {number} at t + {stage.time:g} dt: {_kind(stage)}"]
+            lines += [f"  0 = {to_text(normal_form(residual))}" for residual in stage.residuals]
     lines += [f"after the step, swap {a} and {b}" for a, b in case.scheme.swaps]
     intensity = total_flops / total_bytes if total_bytes else 0.0
-    lines.append(f"a step: {total_bytes} B and {total_flops} flops per site ({intensity:.2f} flops per byte)")
+    beside = " beside the solves" if case.solvers else ""
+    lines.append(f"a step: {total_bytes} B and {total_flops} flops per site ({intensity:.2f} flops per byte){beside}")
     return "\n".join(lines)
+
+
+def _kind(stage: Solve) -> str:
+    """Who solves a stage, and what kind of operator it is."""
+    found = linearize(stage.residuals, stage.unknowns)
+    return f"solver '{stage.name}' ({'linear' if found.linear else 'nonlinear'}, {found.kind})"
 
 
 def _sources(case: Case, setting: Setting) -> str:
     texts = dict.fromkeys(
-        kernel_source(nest, parallel=case.config.run.threads > 1) for _, _, nest in _steps(case, setting)
+        kernel_source(nest, parallel=case.config.run.threads > 1)
+        for _, _, nests in _steps(case, setting)
+        for nest in nests
     )
     return "\n".join(f"# source of kernel {i}\n{text}" for i, text in enumerate(texts))

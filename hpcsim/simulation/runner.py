@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -320,7 +321,7 @@ class Runner:
             "steps": simulation.step,
             "time": simulation.time,
             "dt": simulation.dt,
-            "stability_limit": simulation.limit,
+            "stability_limit": simulation.limit if math.isfinite(simulation.limit) else None,
             "integrator": simulation.case.scheme.name,
             "ranks": self._context.size,
             "threads": run.threads,

@@ -111,7 +111,7 @@ def _text(value: bool | int | float | str) -> str | None:
 
 
 def unknown_solvers(config: Config, names: Iterable[str]) -> list[Problem]:
-    """Tables ``[solver.name]`` of solvers that the case does not have.
+    """Faults of the sections ``[solver]`` and ``[petsc]``: what they say of solvers that the case does not have.
 
     Parameters
     ----------
@@ -123,9 +123,12 @@ def unknown_solvers(config: Config, names: Iterable[str]) -> list[Problem]:
     known = sorted(names)
     found = []
     for name in config.solver.named:
-        if name not in known:
-            why = f"{unknown_name('solver', name, known)}" if known else "these equations need no solver"
-            if name == STEP:
-                why = "the integrator of the run solves no equations, so this table has no effect; remove it"
-            found.append(Problem(f"solver.{name}", why))
+        if name in known:
+            continue
+        why = unknown_name("solver", name, known) if known else "this case has nothing to solve; remove the table"
+        if name == STEP:
+            why = "the integrator of this case solves nothing; remove the table, or choose an implicit integrator"
+        found.append(Problem(f"solver.{name}", why))
+    if config.petsc and not known:
+        found.append(Problem("petsc", "this case has nothing to solve, so these options have no effect; remove them"))
     return found

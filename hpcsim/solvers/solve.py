@@ -12,7 +12,9 @@ from hpcsim.solvers.linear.base import Equations, LinearSolver
 from hpcsim.solvers.newton import newton
 from hpcsim.solvers.operator import Operator
 from hpcsim.solvers.outcome import Outcome
+from hpcsim.solvers.propagate import CompiledPropagate
 from hpcsim.sweeps.compiled import CompiledSweep
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.expr import Symbol
 
 if TYPE_CHECKING:
@@ -155,14 +157,19 @@ class Solves:
     def __init__(self, setting: Setting, options: Callable[[str], SolverOptions]) -> None:
         self._setting = setting
         self._options = options
-        self.made: dict[Solve, CompiledSolve] = {}
+        self.made: dict[Solve | Propagate, CompiledSolve | CompiledPropagate] = {}
 
-    def __call__(self, problem: Solve) -> CompiledSolve:
+    def __call__(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
         """The compiled form of a problem; collective when it is new."""
         key = replace(problem, time=0.0)
         if key not in self.made:
-            self.made[key] = CompiledSolve(key, self._setting, self._options(problem.name))
+            self.made[key] = self._compiled(key)
         return self.made[key]
+
+    def _compiled(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
+        if isinstance(problem, Propagate):
+            return CompiledPropagate(problem, self._setting)
+        return CompiledSolve(problem, self._setting, self._options(problem.name))
 
     def record(self) -> dict[str, dict[str, Any]]:
         """What the record of a run says, by the name of the solver; stages of one name are added up."""

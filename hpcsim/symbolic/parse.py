@@ -280,7 +280,7 @@ class _Parser:
 
     def _noise(self, args: list[ast.expr]) -> Value:
         if not self._names.noise:
-            raise FormulaError("noise() has a place in the right-hand side of a dt() or dtt() equation only")
+            raise FormulaError("noise() may only occur on the right-hand side of a dt() or dtt() equation")
         stream = _stream(args)
         if self._component is not None or self._names.noise == 1:
             return Noise(stream, self._component or 0)
@@ -302,12 +302,12 @@ class _Parser:
 
 
 def _stream(args: list[ast.expr]) -> int:
-    """The number of a stream of noise; the first one if none is given."""
+    """The number of a noise; the first one if none is given."""
     if not args:
         return 1
     given = args[0].value if len(args) == 1 and isinstance(args[0], ast.Constant) else None
     if type(given) is not int or not 1 <= given <= MAX_STREAM:
-        raise FormulaError(f"noise() takes the number of a stream, a whole number from 1 to {MAX_STREAM}, or nothing")
+        raise FormulaError(f"noise() is the first noise; others are noise(2) to noise({MAX_STREAM})")
     return given
 
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from hpcsim.comm.redistribute import Redistribution
 from hpcsim.errors import ConfigError
 from hpcsim.lattice.box import Box, extent, shift
-from hpcsim.lattice.pencils import pencils
 from hpcsim.solvers.ends import make_axes
 from hpcsim.solvers.grid import Axis, Star, Weight
 from hpcsim.solvers.linear.base import Equations
@@ -28,6 +27,24 @@ def grid_axes(equations: Equations) -> tuple[Axis, ...] | None:
     return make_axes(domain, location, equations.conditions, setting.sources[register], component)
 
 
+def needed_axes(equations: Equations) -> tuple[Axis, ...]:
+    """The axes of the unknowns.
+
+    Raises
+    ------
+    ConfigError
+        If the operator is no star, or a boundary condition has no form that the native solvers know.
+    """
+    axes = grid_axes(equations)
+    if axes is None:
+        raise ConfigError(
+            f"solver.{equations.operator.problem.name}.method: multigrid and fft need one unknown per site that "
+            "couples to its next neighbours along the axes, between walls with Dirichlet, Neumann or Robin "
+            'conditions; use method = "petsc" or "krylov"'
+        )
+    return axes
+
+
 class Grid:
     """Moves the unknowns of a scalar problem between blocks and one box per rank; set-up is collective.
 
@@ -35,39 +52,20 @@ class Grid:
     ----------
     equations : Equations
         The problem.
-
-    Attributes
-    ----------
     axes : tuple of Axis
         The unknowns along each axis.
     box : Box
-        The unknowns of this rank: pencils along the last axis.
-
-    Raises
-    ------
-    ConfigError
-        If the operator is no star, or a boundary condition has no form that the native solvers know.
+        The unknowns of this rank, counted from the first unknown of each axis.
     """
 
-    def __init__(self, equations: Equations) -> None:
-        axes = grid_axes(equations)
-        if axes is None:
-            raise ConfigError(
-                f"solver.{equations.operator.problem.name}.method: multigrid and fft need one unknown per site that "
-                "couples to its next neighbours along the axes, between walls with Dirichlet, Neumann or Robin "
-                'conditions; use method = "petsc" or "krylov"'
-            )
-        operator = equations.operator
-        self.axes = axes
-        self._unknowns = operator.unknowns
-        self._first = tuple(-axis.first for axis in axes)
-        shape = tuple(axis.count for axis in axes)
-        context = operator.setting.context
-        self.boxes = pencils(shape, context.size)
-        self.box: Box = self.boxes[context.rank]
-        have = [shift(piece.box, self._first) for piece in self._unknowns.pieces]
-        self._there = Redistribution(context, have, [self.box], np.float64)
-        self._back = Redistribution(context, [self.box], have, np.float64)
+    def __init__(self, equations: Equations, axes: tuple[Axis, ...], box: Box) -> None:
+        self.axes, self.box = axes, box
+        self._unknowns = equations.operator.unknowns
+        first = tuple(-axis.first for axis in axes)
+        have = [shift(piece.box, first) for piece in self._unknowns.pieces]
+        context = equations.operator.setting.context
+        self._there = Redistribution(context, have, [box], np.float64)
+        self._back = Redistribution(context, [box], have, np.float64)
 
     def empty(self) -> NDArray[np.float64]:
         """An array over the box of this rank."""
@@ -83,34 +81,33 @@ class Grid:
         self._back.run([array], [self._unknowns.view(vector, piece)[..., 0] for piece in self._unknowns.pieces])
         return vector
 
-    def star(self, equations: Equations) -> Star:
-        """The operator with its coefficients as they are; collective if they vary."""
-        entries = {entry.offset: entry for entry in equations.operator.linear.entries}
-        ndim = len(self.axes)
-
-        def weight(axis: int, step: int) -> Weight:
-            offset = tuple(step if a == axis else 0 for a in range(ndim))
-            return self._weight(equations, entries.get(offset))
-
-        return Star(
-            self.axes,
-            tuple(weight(axis, -1) for axis in range(ndim)),
-            tuple(weight(axis, 1) for axis in range(ndim)),
-            self._weight(equations, entries.get((0,) * ndim)),
-        )
-
-    def _weight(self, equations: Equations, entry: JacobianEntry | None) -> Weight:
-        if entry is None:
-            return 0.0
-        operator = equations.operator
-        if operator.varies(entry):
-            packed = operator.vector()
-            for piece in self._unknowns.pieces:
-                self._unknowns.view(packed, piece)[..., 0] = operator.values(entry, piece)
-            return self.gather(packed, self.empty())
-        return operator.constant(entry)
+    def spread(self, equations: Equations, entry: JacobianEntry) -> NDArray[np.float64]:
+        """A coefficient that varies, on the box of this rank; collective."""
+        packed = equations.operator.vector()
+        for piece in self._unknowns.pieces:
+            self._unknowns.view(packed, piece)[..., 0] = equations.operator.values(entry, piece)
+        return self.gather(packed, self.empty())
 
     def free(self) -> None:
         """Give back the messages."""
         self._there.free()
         self._back.free()
+
+
+def make_star(equations: Equations, axes: tuple[Axis, ...], grid: Grid | None = None) -> Star:
+    """The operator with its coefficients as they are; collective if they vary, and then on the boxes of a grid."""
+    operator = equations.operator
+    entries = {entry.offset: entry for entry in operator.linear.entries}
+    ndim = len(axes)
+
+    def weight(axis: int = 0, step: int = 0) -> Weight:
+        entry = entries.get(tuple(step if a == axis else 0 for a in range(ndim)))
+        if entry is None:
+            return 0.0
+        if not operator.varies(entry):
+            return operator.constant(entry)
+        assert grid is not None
+        return grid.spread(equations, entry)
+
+    lower, upper = ([weight(axis, step) for axis in range(ndim)] for step in (-1, 1))
+    return Star(axes, tuple(lower), tuple(upper), weight())

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.errors import ConfigError
+from hpcsim.lattice.box import Box
+from hpcsim.solvers.grid import Axis
 
 if TYPE_CHECKING:
     from hpcsim.solvers.petsc.library import Library
@@ -61,6 +63,36 @@ def constants(count: int, block_size: int = 1, components: Sequence[int] | None 
         vector[component::block_size] = 1.0
         vectors.append(vector)
     return NullSpace(tuple(vectors))
+
+
+def grid_constants(axes: Sequence[Axis], box: Box) -> NullSpace:
+    """Null space of the constant on a grid between Neumann and periodic ends.
+
+    On the walls of a vertex axis half the cell belongs to the unknown, so the rows of a second difference sum to zero
+    with half weight there: the left null space is the product of these weights.
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+        The unknowns.
+    box : Box
+        Those of this rank.
+
+    Examples
+    --------
+    >>> from hpcsim.solvers.grid import Axis, End
+    >>> axis = Axis.of_cells(2, 1.0, (End(0, 1), End(0, 1)), vertex=True)
+    >>> grid_constants([axis], ((0,), (3,))).left
+    (array([0.5, 1. , 0.5]),)
+    """
+    weights = np.ones(())
+    for axis, lo, hi in zip(axes, *box, strict=True):
+        along = np.ones(axis.count)
+        if axis.vertex and axis.ends is not None:
+            along[[0, -1]] = 0.5
+        weights = np.multiply.outer(weights, along[lo:hi])
+    left = weights.ravel()
+    return NullSpace((np.ones(left.size),), (left,))
 
 
 def attach(library: Library, owner: Owner, matrix: Any, null_space: NullSpace | None) -> None:

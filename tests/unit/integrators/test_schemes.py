@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from hpcsim.cli.list import describe
 from hpcsim.errors import FormulaError
 from hpcsim.integrators import INTEGRATORS
 from hpcsim.integrators.explicit import RungeKutta, lsrk54
+from hpcsim.integrators.implicit import ImplicitScheme
 from hpcsim.integrators.leapfrog import split_rate
 from hpcsim.integrators.scheme import Scheme
 from hpcsim.kernels.loopnest import make_nest
 from hpcsim.sweeps.compiled import ghost_registers
+from hpcsim.sweeps.sweep import Solve
 from hpcsim.symbolic.expr import ZERO, Access, Temp, mul
 from tests.unit.integrators.setup import SPACINGS, discrete, scheme_of
 
@@ -18,6 +21,7 @@ HEAT = {"dt(u)": "laplacian(u)"}
 WAVE = {"dtt(E)": "laplacian(E)"}
 MIXED = {"dt(u)": "laplacian(u) + E", "dtt(E)": "laplacian(E) - u - 0.1*dt(E)"}
 YEE = {"dt(E)": "curl(B)", "dt(B)": "-curl(E)"}
+IMPLICIT = [name for name in INTEGRATORS.names() if isinstance(INTEGRATORS.get(name), ImplicitScheme)]
 RUNGE_KUTTA = [name for name in INTEGRATORS.names() if isinstance(INTEGRATORS.get(name), RungeKutta)]
 
 
@@ -25,14 +29,13 @@ def registers(scheme: Scheme) -> set[str]:
     """Every register the stages read or write."""
     found = set()
     for stage in (*scheme.start, *scheme.stages):
+        found |= {n.register for value in stage.values for n in value.walk() if isinstance(n, Access)}
         for sweep in stage.sweeps:
-            for a in sweep.assignments:
-                found |= {n.register for n in a.value.walk() if isinstance(n, Access)}
-                found |= {a.target.register} if isinstance(a.target, Access) else set()
+            found |= {a.target.register for a in sweep.assignments if isinstance(a.target, Access)}
     return found
 
 
-@pytest.mark.parametrize("name", RUNGE_KUTTA)
+@pytest.mark.parametrize("name", [*RUNGE_KUTTA, *IMPLICIT, "imex_ark3"])
 @pytest.mark.parametrize("equations", [HEAT, MIXED], ids=["heat", "mixed"])
 def test_registers_are_declared_and_used(name: str, equations: dict[str, str]) -> None:
     """What a scheme declares is what its stages touch, no more and no less."""
@@ -42,7 +45,30 @@ def test_registers_are_declared_and_used(name: str, equations: dict[str, str]) -
     assert set(scheme.extra.values()) <= fields
     assert scheme.saved <= set(scheme.extra)
     # Only what a step reads before it writes it carries state.
-    assert scheme.saved == ({"E@rate"} if "dtt(E)" in equations else set())
+    state = fields | ({"E@rate"} if "dtt(E)" in equations else set())
+    before = {f"{register}@prev" for register in state} if name == "bdf2" else set()
+    assert scheme.saved == state - fields | before
+    assert read_before_written(scheme) == state | before
+
+
+def read_before_written(scheme: Scheme) -> set[str]:
+    """Registers whose value comes from the step before."""
+    found: set[str] = set()
+    written: set[str] = set()
+    for stage in scheme.stages:
+        guessed = set()
+        for sweep in stage.sweeps:
+            for a in sweep.assignments:
+                found |= {n.register for n in a.value.walk() if isinstance(n, Access)} - written
+                guessed |= {a.target.register} if isinstance(a.target, Access) else set()
+            written |= guessed
+        if isinstance(stage, Solve):
+            # An unknown without a guess starts as it is.
+            unknowns = {register for register, _ in stage.unknowns}
+            found |= unknowns - guessed - written
+            written |= unknowns
+        found |= {n.register for value in stage.values for n in value.walk() if isinstance(n, Access)} - written
+    return found
 
 
 def test_two_registers_are_enough_for_low_storage() -> None:
@@ -54,7 +80,7 @@ def test_two_registers_are_enough_for_low_storage() -> None:
     assert all(n.register != "u@d" for a in first.assignments for n in a.value.walk() if isinstance(n, Access))
 
 
-@pytest.mark.parametrize("name", RUNGE_KUTTA)
+@pytest.mark.parametrize("name", [*RUNGE_KUTTA, *IMPLICIT, "imex_ark3"])
 @pytest.mark.parametrize(
     ("equations", "options"), [(HEAT, {}), (MIXED, {}), (YEE, {"ndim": 3, "E": "edge", "B": "face"})]
 )
@@ -64,9 +90,15 @@ def test_no_stage_reads_what_it_has_changed(name: str, equations: dict[str, str]
     ndim = options.get("ndim", 1)
     sources = {**{name: name for name in registers(scheme) if "@" not in name}, **scheme.extra}
     components = dict.fromkeys(sources, 3 if ndim == 3 else 1)
-    for stage in scheme.stages:
+    looks_around = 0
+    for stage in (*scheme.start, *scheme.stages):
         nests = [make_nest(ndim, "float64", s.assignments, components, SPACINGS[:ndim]) for s in stage.sweeps]
-        assert ghost_registers(nests, sources)
+        around = ghost_registers(nests, sources)
+        looks_around += bool(around)
+        # An explicit stage differences its input, what goes before and after a solve stays at its site.
+        assert around or name not in RUNGE_KUTTA
+        assert not (isinstance(stage, Solve) and around)
+    assert looks_around == (name in ("crank_nicolson", "imex_ark3")) or name in RUNGE_KUTTA
 
 
 @pytest.mark.parametrize("name", RUNGE_KUTTA)
@@ -152,3 +184,4 @@ def test_every_scheme_has_an_order_and_a_summary() -> None:
         scheme = scheme_of(name, equations)
         assert scheme.name == name
         assert scheme.order in (1, 2, 3, 4)
+        assert len(describe(INTEGRATORS)[name].split()) > 3

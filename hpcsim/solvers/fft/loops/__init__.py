@@ -1,0 +1,1 @@
+"""Compiled loops of the transforms; imported only when they must be compiled."""
