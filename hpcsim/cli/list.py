@@ -24,7 +24,9 @@ KINDS = Registry(
         "kernels": "hpcsim.integrators.raw:RAW_KERNELS",
         "models": "hpcsim.models:MODELS",
         "partitions": "hpcsim.lattice.partition:PARTITIONS",
+        "preconditioners": "hpcsim.solvers.preconditioners:PRECONDITIONERS",
         "snapshots": "hpcsim.output.writers:SNAPSHOTS",
+        "solvers": "hpcsim.solvers.linear:LINEAR_SOLVERS",
     },
 )
 

@@ -35,7 +35,7 @@ class Config(Section):
     initial: InitialTable = key(
         text="Fields at the start; a field that is not named starts at zero.", default_factory=FrozenDict
     )
-    run: Run = key(text="Length, step size, precision and execution of the run.")
+    run: Run = key(text="Length, step size, precision and execution of the run.", default_factory=Run)
     solver: Solver = key(text="How constraints and implicit steps are solved.", default_factory=Solver)
     petsc: PetscTable = key(
         text="Options of PETSc without the dash; with the name of a solver in front, phi_ksp_type, for that one alone.",

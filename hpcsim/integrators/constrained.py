@@ -50,7 +50,8 @@ def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
     """A scheme that keeps the constraints of its system.
 
     All are solved at the start. One that depends on evolving fields or on time is solved again before every stage that
-    reads its unknowns, from the values that the stage works on, and before every look at the state.
+    reads its unknowns, from the values that the stage works on, and before every look at the state. An implicit stage
+    that reads its unknowns is solved together with it.
     """
     groups = constraint_groups(discrete)
     if not groups:
@@ -60,10 +61,11 @@ def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
     stages: list[Stage | Solve | Propagate] = []
     for stage in scheme.stages:
         if isinstance(stage, Stage):
-            stages += [group.solve(discrete, stage.time, stage.inputs) for group in _needed(moving, _reads(stage))]
-        stages.append(stage)
+            stages += _solves(stage, moving, discrete)
+        stages.append(_joined(stage, moving, discrete) if isinstance(stage, Solve) else stage)
+    opening = (_joined(stage, moving, discrete) if isinstance(stage, Solve) else stage for stage in scheme.start)
     looks = tuple(group.solve(discrete, 0.0, {}) for group in moving)
-    return replace(scheme, start=(*start, *scheme.start), stages=tuple(stages), constraints=looks)
+    return replace(scheme, start=(*start, *opening), stages=tuple(stages), constraints=looks)
 
 
 def stationary(discrete: Discrete) -> Scheme:
@@ -124,7 +126,19 @@ def _moving(groups: Iterable[Group], evolving: frozenset[str]) -> list[Group]:
     return found
 
 
-def _reads(stage: Stage) -> frozenset[str]:
+def _solves(stage: Stage | Solve, groups: list[Group], discrete: Discrete) -> list[Solve]:
+    """The constraints that a stage needs, taken from the values it works on."""
+    return [group.solve(discrete, stage.time, stage.inputs) for group in _needed(groups, _reads(stage))]
+
+
+def _joined(stage: Solve, groups: list[Group], discrete: Discrete) -> Solve:
+    """An implicit stage with the constraints that it needs as further equations of the same solve."""
+    parts = [stage, *_solves(stage, groups, discrete)]
+    unknowns = tuple(unknown for part in parts for unknown in part.unknowns)
+    return replace(stage, unknowns=unknowns, residuals=tuple(residual for part in parts for residual in part.residuals))
+
+
+def _reads(stage: Stage | Solve) -> frozenset[str]:
     """Registers that a stage reads."""
     return frozenset(node.register for value in stage.values for node in value.walk() if isinstance(node, Access))
 

@@ -97,4 +97,4 @@ class Elimination:
         """
         unknowns = tuple((self._values[e.field], e.component) for e in equations)
         residuals = tuple(self.residual(equation, rhs(equation)) for equation in equations)
-        return Solve(SOLVER, float(time), unknowns, residuals, guess)
+        return Solve(SOLVER, float(time), unknowns, residuals, guess, self._values)

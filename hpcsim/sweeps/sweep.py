@@ -67,6 +67,9 @@ class Solve:
     guess : tuple of Sweep
         Carried out first; they give the unknowns their starting values from values at the same site. Without them the
         unknowns start as they are.
+    inputs : mapping of str to str
+        Field to the register that holds its value at this stage, as for `Stage`; two stages that differ in it alone are
+        equal.
 
     Notes
     -----
@@ -78,6 +81,7 @@ class Solve:
     unknowns: tuple[tuple[str, int], ...]
     residuals: tuple[Expr, ...]
     guess: tuple[Sweep, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:

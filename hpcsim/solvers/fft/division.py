@@ -37,9 +37,8 @@ class Division:
     def __init__(self, transform: Transform, along: NDArray[Any], shift: NDArray[Any], null: bool) -> None:
         _check(transform, along, shift, null)
         # Real and imaginary parts are divided alike by a real symbol, and faster so.
-        self._parts = np.iscomplexobj(np.empty(0, transform.spectral_type)) and not np.iscomplexobj(
-            along + 0 * shift[:1]
-        )
+        real = not (np.iscomplexobj(along) or np.iscomplexobj(shift))
+        self._parts = real and transform.spectral_type == np.complex128
         self._step = 2 if self._parts else 1
         self._along = along / transform.scale
         self._shift = np.repeat(shift, self._step) / transform.scale

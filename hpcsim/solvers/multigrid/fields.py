@@ -66,7 +66,7 @@ ROW_NUMBERS = ("centre", "lower", "upper", "lower0", "upper0", "extra0", "lower1
 
 # Instructions of a program: one row of integers each.
 PASS, COPY, DIRECT = 0, 1, 2
-INSTRUCTION_WIDTH = 9
+INSTRUCTION_WIDTH = 8
 
 # Stages of a pass.
 STAGES = (
@@ -82,13 +82,18 @@ STAGES = (
     "SET",  # the level as solution
     "RESIDUAL",  # residual of the solution to the level, scaled; sums squares
     "OPERATE",  # operator on the solution, to the right side
-    "CHEBYSHEV0",  # first step of the polynomial, from zero
-    "CHEBYSHEV",  # a step of the polynomial
-    "NORM",  # residual of the level; sums squares
+    "POLYU0",  # first step of the polynomial, from zero
+    "POLYV0",  # the same to the second iterate
+    "POLYU",  # a step of the polynomial from the second iterate
+    "POLYV",  # a step of the polynomial to the second iterate
+    "TAKE",  # the second iterate becomes the first
 )
 OPS_WIDTH = 3
 
 # Scalars of a call.
 SCALARS = ("INWARD", "OUTWARD", "MEAN")
+MARGIN = 16
+"""Places before a row of scratch, for ghosts."""
+
 RING = 4
 """Planes of residuals that are kept until they are restricted; at least TAPS."""

@@ -48,12 +48,15 @@ class Form:
         Whether weights are arrays.
     parallel : bool
         Whether strips are shared out over threads.
+    polynomial : bool
+        Whether the polynomial smoother is needed.
     """
 
     outer: int
     dtype: str
     varying: bool
     parallel: bool
+    polynomial: bool = False
 
     def each(self, pattern: str, joint: str = ", ") -> str:
         """The pattern for every outer axis, ``#`` standing for its number.
@@ -81,7 +84,8 @@ def constants() -> str:
     lines += [f"IN_{name} = {getattr(fields, name)}" for name in ("PASS", "COPY", "DIRECT")]
     lines += [f"BY_{name} = {getattr(fields, name)}" for name in ("NESTED", "TABLE", "SAME")]
     lines += [f"SCALE_{name} = {number}" for number, name in enumerate(fields.SCALARS)]
-    return "\n".join([*lines, f"RING = {fields.RING}", f"TAPS = {TAPS}"])
+    lines += [f"RING = {fields.RING}", f"MARGIN = {fields.MARGIN}", f"WIDTH = {fields.LEVEL_WIDTH}", f"TAPS = {TAPS}"]
+    return "\n".join(lines)
 
 
 def header(form: Form) -> str:

@@ -15,7 +15,8 @@ _VARYING_SUM = "W[i + l#] * B[i - s#] + W[i + u#] * B[i + s#]"
 
 def smooth_text(form: Form) -> str:
     """Rows, then planes."""
-    return "\n".join([_row_functions(form), _relax_plane(form), _poly_plane(form), _residual_plane(form)])
+    planes = [_relax_plane(form), _residual_plane(form), *([_poly_plane(form)] if form.polynomial else [])]
+    return "\n".join([_row_functions(form), *planes])
 
 
 def neighbours(form: Form) -> str:
@@ -49,8 +50,9 @@ def _row_functions(form: Form) -> str:
     text = _row(form, "start_row", "A, B, F", start)
     text += _row(form, "fresh_row", "A, B, F", step)
     text += _row(form, "relax_row", "A, B, F", f"old * A[i] + {step}")
-    text += _row(form, "poly_first_row", "P, A, B, F", change, "P")
-    text += _row(form, "poly_row", "P, A, B, F", f"{change} + old * (A[i] - P[i])", "P")
+    if form.polynomial:
+        text += _row(form, "poly_first_row", "P, A, B, F", change, "P")
+        text += _row(form, "poly_row", "P, A, B, F", f"{change} + old * (A[i] - P[i])", "P")
     # The residual of a row goes to scratch, so its target has an index of its own.
     text += _row(form, "residual_row", "S, x, A, B, F", defect, "S").replace("S[i] =", "S[x + U(h)] =")
     return text

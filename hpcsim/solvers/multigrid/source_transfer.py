@@ -193,7 +193,7 @@ def restrict_half(F, q, p, m, n, Y, y, nt, t, g, o):
     index = g[o + ROWFROM]
     weight = g[o + ROWMEAN]
     if mode == BY_SAME:
-        mix1(F, q, Y, y + U(p * half), T(1), m, True)
+        mix1(F, q, Y, y + U(p * half), T(1), m, mode == BY_SAME)
     elif mode == BY_TABLE:
         gather_table(F, q, Y, y, nt, U(index), t, U(weight), p, n, m)
     else:
@@ -227,10 +227,10 @@ q = U(g[oc + BASE]) + U(z) * U(g[oc + STEP]){place}
 restrict_half(FA, q, p, (n + 1 - p) >> 1, n, Y, y, nt, t, g, o)
 restrict_half(FB, q, 1 - p, (n + p) >> 1, n, Y, y, nt, t, g, o)
 """
-    loops = form.rows("    ", "rows[2 * # - 2], rows[2 * # - 1]", body)
+    loops = form.rows("    ", "strips[row, 2 * #], strips[row, 2 * # + 1]", body)
     return f"""\
 @njit(**OPTIONS)
-def restrict_plane(FA, FB, S, s, Y, y, g, nt, t, o, oc, z, rows):
+def restrict_plane(FA, FB, S, s, Y, y, g, nt, t, o, oc, z, strips, row):
     n = g[oc + SITES]
 {loops}
 """
@@ -257,9 +257,6 @@ def correct_half(A, q, p, m, Y, y, nt, t, g, o, assign):
 
 def _correct_plane(form: Form) -> str:
     """Adds the interpolated level below, or takes it; the pair of last outer axes is done at once."""
-    text = ""
-    last = form.outer - 1
-    pair = max(0, form.outer - 2)
     body = ""
     for a in range(form.outer):
         i = "z" if a == 0 else f"i{a}"
@@ -298,7 +295,6 @@ q = U(g[o + BASE]) + U(z) * U(g[o + STEP]){place}
 correct_half(A, q, p, (n + 1 - p) >> 1, Y, y, nt, t, g, o, assign)
 correct_half(B, q, 1 - p, (n + p) >> 1, Y, y, nt, t, g, o, assign)
 """
-    assert last >= pair
     steps = "".join(f"    c{a} = U(g[oc + STEP + {a}])\n" for a in range(form.outer))
     loops = form.rows("    ", "strips[row, col + 2 * #], strips[row, col + 2 * # + 1]", body)
     return f'''\
@@ -340,4 +336,3 @@ def correct_plane(assign, A, B, Y, y, g, nt, t, o, oc, z, strips, row, col):
     m = (nc + 1) >> 1
 {steps}{loops}
 '''
-    return text

@@ -42,6 +42,8 @@ class Pfmg(Preconditioner):
             return "pfmg needs one unknown per site of a grid of at most three axes, and one box per rank; use gamg"
         if grid.cuts is None:
             return "pfmg needs the boxes of the ranks to form a grid of processes in the order of the ranks"
+        if any(axis.count < 2 for axis in grid.axes):
+            return "pfmg needs at least two unknowns along every axis; use gamg"
         if any(axis.ends is None and axis.count & (axis.count - 1) for axis in grid.axes):
             return "pfmg needs a power of two of unknowns along a periodic axis; use gamg"
         return ""
@@ -99,27 +101,35 @@ class _StructMatrix:
         ConfigError
             On all ranks, if a row reaches beyond its next neighbours along the axes.
         """
-        row_numbers = rows.row_numbers() + rows.first
-        steps = self._steps(row_numbers, rows.indices)
+        own = rows.row_numbers()
+        steps = self._steps(own + rows.first, rows.indices)
         if self._library.context.any(bool((sum(np.abs(step) for step in steps) > 1).any())):
             raise ConfigError("pfmg: rows reach beyond the next neighbours along the axes; use gamg")
-        # Places in the box widened by a layer of ghosts, the first direction of the DMDA fastest. hypre finds the
-        # neighbour by the difference of two places, which therefore may lie outside.
+        # One value per row and place of the star, zeros included: MatZeroEntries of this type writes out of bounds
+        # (PETSc 3.18), so nothing may be left as it was.
+        ndim = len(steps)
+        values = np.zeros((rows.count, 2 * ndim + 1))
+        column = ndim + sum((axis + 1) * step for axis, step in enumerate(steps))
+        np.add.at(values, (own, column), self._sign * rows.data)
+        strides, places = self._places(rows)
+        shifts = np.array([*(-stride for stride in reversed(strides)), 0, *strides])
+        starts = np.arange(rows.count + 1) * (2 * ndim + 1)
+        indices = self._library.indices
+        targets = (places[:, None] + shifts).ravel()
+        self.mat.setValuesLocalIJV(indices(starts), indices(targets), values.ravel(), rowmap=indices(places))
+        self.mat.assemble()
+
+    def _places(self, rows: Rows) -> tuple[list[int], NDArray[np.int64]]:
+        """Distance of neighbours along each axis, and place of each row, in the box widened by a layer of ghosts.
+
+        hypre finds a neighbour by the difference of two places, which therefore may lie outside.
+        """
         ghosted = self._dmda.getGhostRanges()
         strides = np.cumprod([1, *(hi - lo for lo, hi in ghosted[:-1])])
         start = -sum(lo * stride for (lo, _), stride in zip(ghosted, strides, strict=True))
-        own = np.arange(rows.first, rows.first + rows.count)
-        sites = self._cuts.sites(own)
-        directions = strides[: len(sites)][::-1]
-        places = start + sum(site * stride for site, stride in zip(sites, directions, strict=True))
-        shifts = sum(step * stride for step, stride in zip(steps, directions, strict=True))
-        columns = np.repeat(places, np.diff(rows.indptr)) + shifts
-        indices = self._library.indices
-        self.mat.zeroEntries()
-        self.mat.setValuesLocalIJV(
-            indices(rows.indptr), indices(columns), self._sign * rows.data, rowmap=indices(places)
-        )
-        self.mat.assemble()
+        sites = self._cuts.sites(np.arange(rows.first, rows.first + rows.count))
+        along = [int(stride) for stride in strides[: len(sites)][::-1]]
+        return along, start + sum(site * stride for site, stride in zip(sites, along, strict=True))
 
     def _steps(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Distance from row to column on each axis, over the periodic end where that is shorter."""

@@ -176,9 +176,9 @@ def test_overrides_that_cannot_be_meant_are_errors(tmp_path, override, words):
 
 
 def test_faults_of_file_and_overrides_come_together(tmp_path):
-    message = refusal(write(tmp_path, SMALL.replace("steps = 3", "steps = 0")), ("bad", "run.threads=0"))
+    message = refusal(write(tmp_path, SMALL.replace("steps = 3", "steps = -1")), ("bad", "run.threads=0"))
     assert message.count("\n") == 3
-    assert "run.steps: must be at least 1, got the integer 0\n" in message
+    assert "run.steps: must be at least 0, got the integer -1\n" in message
     assert "run.threads: must be at least 1, got the integer 0 (from --set)" in message
 
 

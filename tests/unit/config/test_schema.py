@@ -195,7 +195,7 @@ def test_initial_values_have_short_and_long_forms(small):
         ("run.relaxed_math", 1, "true or false"),
         ("run.dtype", "float63", "did you mean 'float6"),
         ("run.integrator", "leap frog", "not a name"),
-        ("run.steps", 0, "at least 1"),
+        ("run.steps", -1, "at least 0"),
         ("output.fields", "u", "expected a list in brackets, got the text 'u'"),
         ("output.fields", ["u", "u"], "more than once: u"),
         ("output.every", "20 stps", "did you mean 'steps'"),

@@ -145,8 +145,8 @@ def test_order_three_against_a_fine_explicit_run(case: str) -> None:
 
     def make(name: str, steps: int) -> Simulation:
         return Simulation(
-            Lattice([8], boundary=wall or "periodic"), Model(equations), initial=initial, integrator=name, dt=0.25 / steps,
-            backend="numpy", allow_unstable=True,
+            Lattice([8], boundary=wall or "periodic"), Model(equations), initial=initial, integrator=name,
+            dt=0.25 / steps, backend="numpy", allow_unstable=True,
         )  # fmt: skip
 
     fine = make("rk4", 300).run(steps=300)
@@ -194,8 +194,8 @@ def test_the_step_is_bounded_by_the_explicit_part_alone() -> None:
 
 
 def test_what_the_solver_leaves_over_is_not_magnified() -> None:
-    """An error of 1e-6 in stages of a problem of stiffness 1e8 stays one of 1e-6: slopes follow from the stages."""
-    stiff = {"dt(u)": "1e8*laplacian(u) + cos(t)"}
+    """An error of 1e-6 in stages of a problem of stiffness 1e6 stays one of 1e-6: slopes follow from the stages."""
+    stiff = {"dt(u)": "1e6*laplacian(u) + cos(t)"}
 
     def end(rtol: float) -> np.ndarray:
         run = Simulation(
@@ -224,11 +224,11 @@ def test_vector_fields_on_faces_and_edges(ndim: int) -> None:
     ends = []
     for name in ("rk4", "imex_ark3"):
         run = Simulation(
-            Lattice([n] * ndim), Model(equations, fields), initial=initial, integrator=name, dt=0.02, backend="numpy"
+            Lattice([n] * ndim), Model(equations, fields), initial=initial, integrator=name, dt=0.05, backend="numpy"
         )
-        ends.append(fixed(run, 10).values("E")[0])
+        ends.append(fixed(run, 3).values("E")[0])
     for ours, theirs in zip(*ends, strict=True):
-        assert ours == pytest.approx(theirs, abs=2e-6)
+        assert ours == pytest.approx(theirs, abs=1e-5)
     assert max(np.abs(part).max() for part in ends[0]) > 0.1
 
 
