@@ -31,6 +31,7 @@ from hpcsim.simulation.memory import case_storage
 from hpcsim.simulation.noise import add_noises, compile_noises
 from hpcsim.simulation.observe import Observer, observed_sweeps
 from hpcsim.solvers.options import solver_options
+from hpcsim.solvers.petsc.session import Session
 from hpcsim.solvers.solve import Solves
 from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.operators import AXES
@@ -300,7 +301,8 @@ def assemble(
     setting = make_setting(case, context, layout, copies=int(section.enabled and section.background == "on"))
     fill_statics(case, setting)
     compile_kernels(case, setting)
-    solves = Solves(setting, partial(solver_options, case.config, names=case.solvers))
+    session = Session(context, case.config.petsc, case.solvers)
+    solves = Solves(setting, partial(solver_options, case.config, names=case.solvers), session)
     program = Program(case.scheme, setting, case.kernels, add_noises(case, setting), solves)
     simulation = Simulation(case, context, layout, setting, program, solves)
     if restore is not None:

@@ -13,6 +13,7 @@ from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.warmup import shrunk
 from hpcsim.sweeps.setting import Setting
 from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.operators import AXES
 from hpcsim.symbolic.simplify import normal_form
@@ -61,7 +62,7 @@ def _stencils(case: Case, setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage | Solve, list[LoopNest]]]:
+def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage | Solve | Propagate, list[LoopNest]]]:
     """Number, stage and loop nests of every stage."""
     stages = enumerate(case.scheme.stages)
     return [(number, stage, [setting.make_nest(sweep) for sweep in stage.sweeps]) for number, stage in stages]
@@ -82,6 +83,11 @@ def _nests(case: Case, setting: Setting) -> str:
             lines += [f"  s{i} = {to_text(scalar)}" for i, scalar in enumerate(nest.scalars)]
             total_bytes += nest.bytes_per_site
             total_flops += nest.flops_per_site
+        if isinstance(stage, Propagate):
+            lines.append(
+                f"stage {number} at t + {stage.time:g} dt: every mode of {stage.unknown[0]} by a transform, with"
+            )
+            lines += [f"  {to_text(weight)} at {offset}" for offset, weight in stage.weights]
         if isinstance(stage, Solve):
             lines += [f"stage {number} at t + {stage.time:g} dt: {_kind(stage)}"]
             lines += [f"  0 = {to_text(normal_form(residual))}" for residual in stage.residuals]

@@ -45,7 +45,10 @@ class Assembly:
         """Numbers of one unknown, ghosts included: array over blocks and sites."""
         operator = self._operator
         setting, unknowns = operator.setting, operator.unknowns
-        name = f"{operator.problem.name}@numbers.{column}"
+        name = f"{operator.problem.unknowns[column][0]}@{operator.problem.name}.number.{column}"
+        if name in setting.state:
+            known: NDArray[np.float64] = setting.state[name].array[:, 0]
+            return known
         register = setting.state.add(name, FieldSpec(name), saved=False, static=True)
         register.flat.fill(OUTSIDE)
         for piece in unknowns.pieces:

@@ -19,6 +19,7 @@ from hpcsim.symbolic.expr import Symbol
 
 if TYPE_CHECKING:
     from hpcsim.solvers.options import SolverOptions
+    from hpcsim.solvers.petsc.session import Session
     from hpcsim.solvers.unknowns import Vector
     from hpcsim.sweeps.setting import Setting
     from hpcsim.sweeps.sweep import Solve
@@ -37,6 +38,8 @@ class CompiledSolve:
         The run.
     options : SolverOptions
         What was asked for.
+    session : Session
+        PETSc, if it is needed.
 
     Attributes
     ----------
@@ -46,12 +49,12 @@ class CompiledSolve:
         The solver and why it was chosen, once the first solve has begun.
     """
 
-    def __init__(self, problem: Solve, setting: Setting, options: SolverOptions) -> None:
+    def __init__(self, problem: Solve, setting: Setting, options: SolverOptions, session: Session) -> None:
         self.problem = problem
         self.outcome: Outcome | None = None
         self.choice: Choice | None = None
         self._setting = setting
-        self._options = options
+        self._options, self._session = options, session
         self._guess = [CompiledSweep(sweep, setting) for sweep in problem.guess]
         self._directions = setting.ghosts.homogeneous()
         self.operator = Operator(problem, setting, self._directions)
@@ -112,7 +115,7 @@ class CompiledSolve:
         if self._solver is not None and key == self._prepared and not again and not self.operator.changes:
             return self._solver
         self.operator.prepare(t, dt)
-        equations = Equations(self.operator, self._directions.conditions, self._options, t, dt)
+        equations = Equations(self.operator, self._directions.conditions, self._options, self._session, t, dt)
         if self._solver is None:
             self.choice = choose(equations)
             self._solver = LINEAR_SOLVERS.get(self.choice.method)(equations)
@@ -152,11 +155,14 @@ class Solves:
         The run.
     options : callable
         Options of a solver by its name.
+    session : Session
+        PETSc, if it is needed.
     """
 
-    def __init__(self, setting: Setting, options: Callable[[str], SolverOptions]) -> None:
+    def __init__(self, setting: Setting, options: Callable[[str], SolverOptions], session: Session) -> None:
         self._setting = setting
         self._options = options
+        self._session = session
         self.made: dict[Solve | Propagate, CompiledSolve | CompiledPropagate] = {}
 
     def __call__(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
@@ -169,7 +175,7 @@ class Solves:
     def _compiled(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
         if isinstance(problem, Propagate):
             return CompiledPropagate(problem, self._setting)
-        return CompiledSolve(problem, self._setting, self._options(problem.name))
+        return CompiledSolve(problem, self._setting, self._options(problem.name), self._session)
 
     def record(self) -> dict[str, dict[str, Any]]:
         """What the record of a run says, by the name of the solver; stages of one name are added up."""

@@ -120,6 +120,15 @@ class Unknowns:
         array: NDArray[Any] = self._setting.state[register].array[piece.slot, component]
         return array[piece.window]
 
+    def positions(self) -> list[NDArray[np.int64]]:
+        """Places in the packed vector of every unknown of a site."""
+        found: list[list[NDArray[np.int64]]] = [[] for _ in self.names]
+        for piece in self.pieces:
+            places = np.arange(piece.start, piece.start + piece.count).reshape(-1, len(piece.columns))
+            for place, column in enumerate(piece.columns):
+                found[column].append(places[:, place])
+        return [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in found]
+
     def dot(self, left: Vector, right: Vector) -> float:
         """Sum of products over all ranks, added in the order of the ranks; collective."""
         context = self._setting.context

@@ -82,7 +82,10 @@ def product(matrix: Real, lines: NDArray[Any]) -> NDArray[Any]:
 class PlainMatrix:
     """Product with the whole matrix."""
 
+    in_place = False
+
     def __init__(self, basis: Basis) -> None:
+        self.length = basis.length
         self._there, self._back = np.ascontiguousarray(analysis(basis)), synthesis(basis)[:, : basis.kept].copy()
 
     def forward(self, values: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -97,7 +100,10 @@ class PlainMatrix:
 class FoldedMatrix:
     """Products with the parts that belong to functions even and odd about the middle."""
 
+    in_place = False
+
     def __init__(self, basis: Basis) -> None:
+        self.length = basis.length
         self._count, self._kept = basis.count, basis.kept
         low = basis.count // 2
         high = basis.count - low
@@ -134,8 +140,10 @@ class FoldedMatrix:
 class FourierMatrix:
     """Discrete Fourier transform by a cosine matrix for the even and a sine matrix for the odd part of a line."""
 
+    in_place = False
+
     def __init__(self, basis: Basis) -> None:
-        n = self._count = basis.count
+        n = self.length = self._count = basis.count
         self._half = basis.half
         self._pairs = (n - 1) // 2
         turns = np.outer(np.arange(n // 2 + 1), np.arange(n // 2 + 1)) % n

@@ -30,6 +30,8 @@ class FastLines:
 
     def __init__(self, basis: Basis) -> None:
         self._basis = basis
+        self.length = basis.length
+        self.in_place = not basis.half and basis.count == basis.kept == basis.length
         if not basis.fourier:
             kind = int(basis.kind[-1])
             there, back = _REAL[basis.kind[:3]]
@@ -68,12 +70,12 @@ _REAL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 def on_reals(verb: Callable[..., NDArray[Any]], values: NDArray[Any], axis: int) -> NDArray[Any]:
-    """A real transform of real or complex values, the parts of complex ones being lines of their own.
+    """A real transform of real or complex values, in place; the parts of complex ones are lines of their own.
 
     Parameters
     ----------
     verb : callable
-        Takes a real array and the axis.
+        Takes a real array and the axis; returns the array itself, overwritten.
     values : ndarray
         float64 or complex128.
     axis : int
@@ -81,10 +83,10 @@ def on_reals(verb: Callable[..., NDArray[Any]], values: NDArray[Any], axis: int)
     """
     if not np.iscomplexobj(values):
         return verb(values, axis)
-    if axis == values.ndim - 1:
-        return verb(values.real.copy(), axis) + 1j * verb(values.imag.copy(), axis)
-    if values.strides[-1] != values.itemsize:
-        values = np.ascontiguousarray(values)
+    if axis == values.ndim - 1 or values.strides[-1] != values.itemsize:
+        values.real = verb(values.real.copy(), axis)
+        values.imag = verb(values.imag.copy(), axis)
+        return values
     return verb(values.view(np.float64), axis).view(np.complex128)
 
 

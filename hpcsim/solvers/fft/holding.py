@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hpcsim.lattice.box import Box, extent
 from hpcsim.solvers.fft.basis import Basis
 from hpcsim.solvers.fft.local import Lines
-from hpcsim.solvers.fft.stage import PLANE_BYTES, Stage
+from hpcsim.solvers.fft.plane import PLANE_BYTES, PlaneStage
+from hpcsim.solvers.fft.stage import LineStage, Shape3, Stage
 from hpcsim.solvers.fft.workers import Workers
 
 Types = Sequence[np.dtype[Any]]
@@ -118,13 +119,11 @@ def _step(
     workers: Workers,
 ) -> Stage:
     """Transform of one axis, or of the last two, of arrays taken as three-dimensional ones."""
-    first, last = group[-1], len(before) - 1
+    first = group[-1]
 
-    def folded(shape: tuple[int, ...]) -> tuple[int, int, int]:
-        if len(group) == 1 and first == last:
-            return 1, math.prod(shape[:-1]), shape[-1]
+    def folded(shape: tuple[int, ...]) -> Shape3:
         return math.prod(shape[:first]), shape[first], math.prod(shape[first + 1 :])
 
-    middle = lines[first] if first < last else None
-    outer = lines[last] if last in group else None
-    return Stage(middle, outer, folded(before), folded(after), types[group[0] + 1], types[first], workers)
+    if len(group) == 2:
+        return PlaneStage(lines[first], lines[group[0]], folded(before), folded(after), types[first], workers)
+    return LineStage(lines[first], folded(before), folded(after), types[first], workers)

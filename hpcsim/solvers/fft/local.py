@@ -28,7 +28,17 @@ class Lines(Protocol):
 
     Both verbs may overwrite what they are given and return it, or return new memory. The data are complex where the
     axis, or one transformed before it, is a Fourier axis.
+
+    Attributes
+    ----------
+    length : int
+        Longest line that occurs.
+    in_place : bool
+        Whether both verbs always overwrite and return what they are given.
     """
+
+    length: int
+    in_place: bool
 
     def forward(self, values: NDArray[Any], axis: int) -> NDArray[Any]:
         """Modes from sites: the plain sum, without a factor."""
@@ -61,12 +71,17 @@ def make_lines(name: str, basis: Basis) -> Lines:
     >>> type(make_lines("auto", fourier(256, 1.0))).__name__, type(make_lines("auto", fourier(257, 1.0))).__name__
     ('FastLines', 'FourierMatrix')
     """
-    lines: Lines = UnchangedLines() if basis.kind == "none" else FFTS.get(name)(basis)
+    lines: Lines = UnchangedLines(basis) if basis.kind == "none" else FFTS.get(name)(basis)
     return lines
 
 
 class UnchangedLines:
     """No transform at all."""
+
+    in_place = True
+
+    def __init__(self, basis: Basis) -> None:
+        self.length = basis.length
 
     def forward(self, values: NDArray[Any], axis: int) -> NDArray[Any]:
         """The values; see `Lines`."""

@@ -17,7 +17,7 @@ from hpcsim.solvers.fft.basis import Basis, basis_of, halved
 from hpcsim.solvers.fft.decomposition import boxes_at, choose_grid, shape_at
 from hpcsim.solvers.fft.holding import Holding, Types
 from hpcsim.solvers.fft.local import Lines, make_lines
-from hpcsim.solvers.fft.stage import Middle, Stage
+from hpcsim.solvers.fft.stage import LineStage, Middle
 from hpcsim.solvers.fft.workers import Workers
 from hpcsim.solvers.grid import Axis
 
@@ -110,7 +110,7 @@ class Transform:
         count, columns = self.lines.shape
         # The first axis is transformed last, and what is done with its modes is done in the same pass.
         sites, modes = (1, count, columns), (1, self.modes[0], columns)
-        self._first = Stage(local[0], None, sites, modes, types[1], types[0], self.workers)
+        self._first = LineStage(local[0], sites, modes, types[0], self.workers)
         self._moves = [_moves(context, a, b) for a, b in pairwise(self._holdings)]
 
     def _decompose(self, local: Sequence[Lines], types: Types) -> list[Holding]:

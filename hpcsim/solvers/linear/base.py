@@ -11,6 +11,7 @@ from hpcsim.solvers.ends import keeps_symmetry
 from hpcsim.solvers.operator import Operator
 from hpcsim.solvers.options import SolverOptions
 from hpcsim.solvers.outcome import Outcome
+from hpcsim.solvers.petsc.session import Session
 from hpcsim.solvers.unknowns import Vector
 from hpcsim.sweeps.setting import Setting
 
@@ -27,6 +28,8 @@ class Equations:
         Boundary conditions of the run without their values.
     options : SolverOptions
         What was asked for.
+    session : Session
+        PETSc, if it is needed.
     t, dt : float
         Time and step size that the coefficients belong to.
     """
@@ -34,6 +37,7 @@ class Equations:
     operator: Operator
     conditions: Conditions
     options: SolverOptions
+    session: Session
     t: float
     dt: float
 

@@ -16,6 +16,13 @@ SHARED_SIZE = 2**16
 """Levels with at most this many unknowns are held whole by every rank: to send them costs more than to compute them."""
 
 
+LEAST_GHOST = 2
+"""A residual one row beyond the own sites reads this far."""
+
+FUSED_EXTENT = 48
+"""From this extent on, the stages of a pass reach over linked sides instead of waiting for ghosts."""
+
+
 def whole(axes: Sequence[Axis]) -> Box:
     """The box of all unknowns."""
     return (0,) * len(axes), tuple(axis.count for axis in axes)
@@ -83,7 +90,8 @@ def decompose(
         part = parts[rank] if made_of_parts else box
         following = axes[number + 1] if number + 1 < len(axes) else ()
         down = tuple(Transfer(a, b if b != a else a) for a, b in zip(own, following, strict=False)) if following else ()
-        width = min(ghost, max(2, max(extent(box)) // 4)) if shared else ghost
+        # On a small level that is whole here, copies of ghosts cost less than work done twice.
+        width = LEAST_GHOST if shared and min(extent(box)[:-1]) < FUSED_EXTENT else ghost
         levels.append(Level(own, box, part, linked_sides(own, box), width, down, shared))
         if down and not shared:
             parts = coarse_boxes(down, parts)

@@ -10,9 +10,11 @@ import numpy as np
 
 from hpcsim.errors import ConvergenceError
 from hpcsim.kernels.loopnest import Assignment
+from hpcsim.solvers.propagate import CompiledPropagate
 from hpcsim.sweeps.compiled import CompiledStage, CompiledSweep, update_boxes
 from hpcsim.sweeps.setting import Setting
 from hpcsim.sweeps.sweep import Solve, Stage, Sweep
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.expr import Access, Symbol
 from hpcsim.symbolic.linearize import linearize
 
@@ -23,12 +25,15 @@ _LIMIT = 30
 class DenseSolves:
     """Takes the place of `hpcsim.solvers.solve.Solves`."""
 
-    def __init__(self, setting: Setting, options: Callable[[str], Any]) -> None:
+    def __init__(self, setting: Setting, options: Callable[[str], Any], session: Any) -> None:
         self._setting = setting
-        self.made: list[DenseSolve] = []
+        self.made: list[DenseSolve | CompiledPropagate] = []
 
-    def __call__(self, problem: Solve) -> DenseSolve:
-        self.made.append(DenseSolve(problem, self._setting, len(self.made)))
+    def __call__(self, problem: Solve | Propagate) -> DenseSolve | CompiledPropagate:
+        if isinstance(problem, Propagate):
+            self.made.append(CompiledPropagate(problem, self._setting))
+        else:
+            self.made.append(DenseSolve(problem, self._setting, len(self.made)))
         return self.made[-1]
 
     def free(self) -> None:

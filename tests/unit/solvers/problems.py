@@ -15,6 +15,7 @@ from hpcsim.simulation.build import Simulation, build
 from hpcsim.solvers.linear.base import Equations
 from hpcsim.solvers.operator import Operator
 from hpcsim.solvers.options import SolverOptions
+from hpcsim.solvers.petsc.session import Session
 from hpcsim.sweeps.sweep import Solve
 from hpcsim.symbolic.system import build_system
 
@@ -89,6 +90,7 @@ def trial(
         directions = simulation.setting.ghosts.homogeneous()
         operator = Operator(problem, simulation.setting, directions)
         operator.prepare(0.0, 1.0)
-        equations = Equations(operator, directions.conditions, SolverOptions(**options), 0.0, 1.0)
+        session = Session(simulation.context, {}, ["test"])
+        equations = Equations(operator, directions.conditions, SolverOptions(**options), session, 0.0, 1.0)
         yield Trial(simulation, operator, equations)
         directions.free()
