@@ -76,20 +76,18 @@ def _nests(case: Case, setting: Setting) -> str:
         lines.append(f"  for every site: {name} = normal number of (seed, stream, site, step)")
         total_bytes += setting.storage.itemsize
     for number, stage, nests in _steps(case, setting):
+        place = f"stage {number} at t + {stage.time:g} dt:"
         for nest in nests:
-            cost = f"{nest.bytes_per_site} B and {nest.flops_per_site} flops"
-            lines.append(f"stage {number} at t + {stage.time:g} dt: {cost}")
+            lines.append(f"{place} {nest.bytes_per_site} B and {nest.flops_per_site} flops")
             lines += [f"  for every site: {to_text(a.target)} = {to_text(a.value)}" for a in nest.assignments]
             lines += [f"  s{i} = {to_text(scalar)}" for i, scalar in enumerate(nest.scalars)]
             total_bytes += nest.bytes_per_site
             total_flops += nest.flops_per_site
         if isinstance(stage, Propagate):
-            lines.append(
-                f"stage {number} at t + {stage.time:g} dt: every mode of {stage.unknown[0]} by a transform, with"
-            )
+            lines.append(f"{place} exact in the modes of {stage.unknown[0]}, with the weights")
             lines += [f"  {to_text(weight)} at {offset}" for offset, weight in stage.weights]
         if isinstance(stage, Solve):
-            lines += [f"stage {number} at t + {stage.time:g} dt: {_kind(stage)}"]
+            lines.append(f"{place} {_kind(stage)}")
             lines += [f"  0 = {to_text(normal_form(residual))}" for residual in stage.residuals]
     lines += [f"after the step, swap {a} and {b}" for a, b in case.scheme.swaps]
     intensity = total_flops / total_bytes if total_bytes else 0.0

@@ -238,11 +238,11 @@ def _ghosts(
 
 def _ghost_fills(case: Case) -> list[tuple[tuple[str, ...], int, bool]]:
     """Fields, layers and corners of every exchange of a run, each once."""
-    stages = [stage.sweeps for stage in (*case.scheme.start, *case.scheme.stages)]
-    stages += [(sweep,) for sweep in observed_sweeps(case)]
+    scheme = case.scheme
+    stages = [stage.values for stage in (*scheme.start, *scheme.stages, *scheme.constraints)]
+    stages += [[assignment.value for assignment in sweep.assignments] for sweep in observed_sweeps(case)]
     fills: dict[tuple[tuple[str, ...], int, bool], None] = {}
-    for sweeps in stages:
-        values = [assignment.value for sweep in sweeps for assignment in sweep.assignments]
+    for values in stages:
         reads = [node for value in values for node in value.walk() if isinstance(node, Access)]
         away = [node for node in reads if any(node.offset) and node.register in case.sources]
         if away:

@@ -9,8 +9,8 @@ from hpcsim.config.schema import Config
 from hpcsim.config.sections.solver import STEP
 from hpcsim.errors import Problem, unknown_name
 
-PetscOption = tuple[str, str | None]
-"""Name without dash and prefix, and its value as text; None for an option that needs no value."""
+PetscOption = tuple[str, str]
+"""Name without dash and prefix, and its value as text; empty for an option that needs no value."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SolverOptions:
         A nonlinear solve ends when the norm of the residual is below ``max(newton_rtol*first, atol)``.
     newton_iterations : int
         Most Newton steps.
-    petsc : tuple of (str, str or None)
+    petsc : tuple of (str, str)
         Options for PETSc objects of this solver, without its prefix.
     """
 
@@ -91,12 +91,12 @@ def petsc_options(
     Examples
     --------
     >>> petsc_options({"phi_ksp_rtol": 1e-9, "ksp_monitor": True, "step_pc_type": "ilu"}, "phi", ["phi", "step"])
-    (('ksp_monitor', None), ('ksp_rtol', '1e-09'))
+    (('ksp_monitor', ''), ('ksp_rtol', '1e-09'))
     """
     # Of two names of which one begins with the other the longer one is meant.
     prefixes = sorted((f"{known}_" for known in {*names, name}), key=len, reverse=True)
-    general: dict[str, str | None] = {}
-    own: dict[str, str | None] = {}
+    general: dict[str, str] = {}
+    own: dict[str, str] = {}
     for option, value in table.items():
         prefix = next((prefix for prefix in prefixes if option.startswith(prefix)), "")
         if prefix in ("", f"{name}_"):
@@ -104,9 +104,9 @@ def petsc_options(
     return tuple({option: value for option, value in general.items() if option not in own}.items()) + tuple(own.items())
 
 
-def _text(value: bool | int | float | str) -> str | None:
+def _text(value: bool | int | float | str) -> str:
     if isinstance(value, bool):
-        return None if value else "false"
+        return "" if value else "false"
     return value if isinstance(value, str) else repr(value)
 
 

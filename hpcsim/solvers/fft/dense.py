@@ -74,7 +74,8 @@ def _single_modes(basis: Basis) -> list[int]:
 def product(matrix: Real, lines: NDArray[Any]) -> NDArray[Any]:
     """Real matrix times lines along the last but one axis, which may be complex."""
     if not np.iscomplexobj(lines):
-        return matrix @ lines
+        # BLAS wants neighbouring entries along one of the two axes.
+        return matrix @ (lines if lines.itemsize in lines.strides[-2:] else lines.copy(order="K"))
     columns = np.ascontiguousarray(lines).view(np.float64)
     return (matrix @ columns).view(np.complex128)
 

@@ -125,5 +125,5 @@ def _step(
         return math.prod(shape[:first]), shape[first], math.prod(shape[first + 1 :])
 
     if len(group) == 2:
-        return PlaneStage(lines[first], lines[group[0]], folded(before), folded(after), types[first], workers)
+        return PlaneStage(lines[first], lines[group[0]], folded(before), folded(after), types[group[0]], workers)
     return LineStage(lines[first], folded(before), folded(after), types[first], workers)

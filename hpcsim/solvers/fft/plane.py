@@ -25,18 +25,18 @@ class PlaneStage:
         Transforms of the two axes.
     sites, modes : tuple of int
         Shape before and after.
-    mode_type : dtype-like
-        Type after the transform of the last axis, and after both.
+    plane_type : dtype-like
+        Type between the two transforms.
     workers : Workers
         Threads that share the planes.
     """
 
     def __init__(
-        self, middle: Lines, last: Lines, sites: Shape3, modes: Shape3, mode_type: DTypeLike, workers: Workers
+        self, middle: Lines, last: Lines, sites: Shape3, modes: Shape3, plane_type: DTypeLike, workers: Workers
     ) -> None:
         self._middle, self._last, self._workers = middle, last, workers
         self.sites, self.modes = sites, modes
-        self._type = np.dtype(mode_type)
+        self._type = np.dtype(plane_type)
         self._planes = range(sites[0]) if 0 not in sites else range(0)
         # Transforms that make new memory get pieces of a size that the C library keeps.
         size = self._type.itemsize

@@ -76,6 +76,7 @@ STAGES = (
     "RELAX0",  # half sweep of colour 0
     "RELAX1",  # half sweep of colour 1
     "RESTRICT",  # residual, restricted to the coarser level
+    "INJECT",  # right side, restricted to the coarser level
     "CORRECT",  # adds the interpolated correction
     "ASSIGN",  # the interpolated correction itself
     "ADD",  # adds the level to the solution

@@ -35,6 +35,9 @@ def stage(op, alpha, beta, {_PLANE}):
     elif op == OP_RESTRICT:
         residual_plane(S, s, A, B, FA, W, g, t, o, red, z, strips, row, col)
         residual_plane(S, s, B, A, FB, W, g, t, o, black, z, strips, row, col)
+    elif op == OP_INJECT:
+        source_plane(S, s, FA, g, o, red, z, strips, row, col)
+        source_plane(S, s, FB, g, o, black, z, strips, row, col)
     elif op == OP_CORRECT or op == OP_ASSIGN:
         correct_plane(first, A, B, Y, U(y), g, nt, t, o, oc, z, strips, row, col)
     elif op == OP_ADD or op == OP_SET:
@@ -115,7 +118,7 @@ def strip(k, row, part, parts, {ARGUMENTS}):
             alpha = par[ops[first + j, 2]]
             beta = par[ops[first + j, 2] + 1]
             stage(op, alpha, beta, {_PLANE})
-            if op == OP_RESTRICT:
+            if op == OP_RESTRICT or op == OP_INJECT:
                 if alpha != 0.0:
                     norm_plane(S, s, sums, g, o, z, strips, row, col)
                 while coarse < strips[row, 1] and last_source(g, nt, t, o, coarse) <= z:

@@ -15,7 +15,7 @@ _VARYING_SUM = "W[i + l#] * B[i - s#] + W[i + u#] * B[i + s#]"
 
 def smooth_text(form: Form) -> str:
     """Rows, then planes."""
-    planes = [_relax_plane(form), _residual_plane(form), *([_poly_plane(form)] if form.polynomial else [])]
+    planes = [_relax_plane(form), _residual_plane(form), _source_plane(form), *([_poly_plane(form)] if form.polynomial else [])]
     return "\n".join([_row_functions(form), *planes])
 
 
@@ -206,3 +206,26 @@ x = U(s) + U((2 * {place} + p) * g[o + HALF])
 {_call(form, "residual_row", "S, x, A, B, F", "T(0)", "T(0)")}
 {ends}""",
     )
+
+
+def _source_plane(form: Form) -> str:
+    """Right side of one colour of plane z to its place in the ring."""
+    place, index = "(z % RING)", ""
+    for a in range(1, form.outer):
+        place = f"({place} * g[o + TOTAL + {a}] + i{a})"
+        index += f" + i{a}"
+    start = " + ".join(["g[o + BASE] + z * g[o + STEP]", *(f"i{a} * g[o + STEP + {a}]" for a in range(1, form.outer))])
+    body = f"""\
+p = (g[o + PARITY] + z{index} + c) & 1
+x = U(s) + U((2 * {place} + p) * g[o + HALF])
+q = U({start})
+for h in range((n + 1 - p) >> 1):
+    S[x + U(h)] = F[q + U(h)]
+"""
+    loops = form.rows("    ", "strips[row, col + 2 * #], strips[row, col + 2 * # + 1]", body)
+    return f"""\
+@njit(pipeline_class=Distinct, **OPTIONS)
+def source_plane(S, s, F, g, o, c, z, strips, row, col):
+    n = g[o + SITES]
+{loops}
+"""

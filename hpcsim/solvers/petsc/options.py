@@ -66,7 +66,7 @@ def flatten(table: Mapping[str, Any]) -> list[Pair]:
     Examples
     --------
     >>> flatten({"ksp_rtol": 1e-9, "phi": {"ksp_type": "cg", "ksp_monitor": True}, "pc_mg_levels": 3})
-    [('ksp_rtol', '1e-09'), ('phi_ksp_type', 'cg'), ('phi_ksp_monitor', 'true'), ('pc_mg_levels', '3')]
+    [('ksp_rtol', '1e-09'), ('phi_ksp_type', 'cg'), ('phi_ksp_monitor', ''), ('pc_mg_levels', '3')]
     """
     pairs: list[Pair] = []
     faults = []
@@ -89,6 +89,9 @@ def flatten(table: Mapping[str, Any]) -> list[Pair]:
 
 
 def _text(value: str | int | float) -> str:
+    """Value as PETSc reads it; an option that is switched on stands alone, since some of them would take a file name."""
+    if value is True:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

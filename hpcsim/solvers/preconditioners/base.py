@@ -24,11 +24,14 @@ class Preconditioner(Owner):
         Whether it looks at the entries of the matrix.
     flexible : bool
         Whether it may change from one application to the next.
+    own_matrix : bool
+        Whether it is made from another matrix than the one of the solver.
     """
 
     pc_type = "none"
     needs_rows = True
     flexible = False
+    own_matrix = False
 
     def obstacle(self, library: Library, system: System) -> str:
         """Why it cannot be used for a system here, in words; empty if it can."""

@@ -28,6 +28,7 @@ class Pfmg(Preconditioner):
     """
 
     pc_type = "pfmg"
+    own_matrix = True
 
     def __init__(self) -> None:
         super().__init__()

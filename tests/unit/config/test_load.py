@@ -192,9 +192,8 @@ def test_overrides_leave_the_document_alone():
 def test_words_of_petsc_are_options_and_values(tmp_path):
     """As on a command line of PETSc: a dash and a letter begin an option, later words hold, values stay text."""
     path = write(tmp_path, SMALL + '[petsc]\nksp_type = "cg"\nksp_rtol = 1e-3\n')
-    words = (
-        "-phi_shift -1.5 -ksp_monitor -ksp_type gmres -a true -ksp_type bcgs -v :out.txt:ascii_info -b 1_0 -c".split()
-    )
+    line = "-phi_shift -1.5 -ksp_monitor -ksp_type gmres -a true -ksp_type bcgs -v :out.txt:ascii_info -b 1_0 -c"
+    words = line.split()
     config = load(path, petsc_overrides(words))
     assert config.petsc == {
         "ksp_type": "bcgs", "ksp_rtol": 1e-3, "phi_shift": "-1.5", "ksp_monitor": True, "a": "true",

@@ -116,6 +116,23 @@ def test_inspection_shows_every_form() -> None:
     assert "def run(boxes" in text
 
 
+def test_inspection_shows_what_is_solved() -> None:
+    config = {
+        "lattice": {"shape": [64]},
+        "model": {
+            "fields": {"u": {}, "phi": {}},
+            "equations": {"dt(u)": "laplacian(u) - phi", "solve(phi)": "laplacian(phi) - u"},
+        },
+        "run": {"steps": 1, "dt": 1.0, "integrator": "backward_euler"},
+    }
+    text = describe(make_case(from_mapping(config)), ("equation", "nest"))
+    assert "0 = d(phi, x, 2) - u    (for phi)" in text
+    assert "stage 0 at t + 1 dt: solver 'step' (linear, " in text
+    assert "  0 = (2*dt*h_x**(-2) + 1)*u@new - u - dt*h_x**(-2)*(u@new[x-1] + u@new[x+1]) + dt*phi" in text
+    assert "  0 = -2*h_x**(-2)*phi + h_x**(-2)*(phi[x-1] + phi[x+1]) - u@new" in text
+    assert text.endswith("beside the solves")
+
+
 def test_kernels_of_a_huge_case_are_compiled_without_its_memory() -> None:
     case = _case(backend="numpy")
     assert shrunk(case).domain.spacing == case.domain.spacing

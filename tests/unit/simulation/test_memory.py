@@ -147,6 +147,14 @@ def test_ghosts_to_other_ranks_are_counted() -> None:
     assert buffers[1] == pytest.approx(fills * 2 * 2 * face, rel=0.1)
 
 
+def test_ghosts_of_residuals_are_counted() -> None:
+    """An implicit stage exchanges its unknowns, whether or not anything is explicit in the step."""
+    run = {"steps": 1, "dt": 1.0, "integrator": "backward_euler"}
+    case = case_of(lattice={"shape": [64, 64, 64]}, model={"name": "diffusion"}, run=run)
+    need = predict(case, case_layout(case, 2))
+    assert sum(row.nbytes for row in need.rows if row.kind == "exchange") > 2 * 2 * 64 * 64 * 8
+
+
 def test_the_table_names_every_owner() -> None:
     """002-B16: a table by owner, largest first, with the peak."""
     case = case_of(lattice={"shape": [64, 64]}, model={"name": "klein_gordon"}, run={"steps": 1})

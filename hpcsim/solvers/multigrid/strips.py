@@ -1,0 +1,150 @@
+"""How the planes of a pass are shared out: strips for threads, and what is left between them.
+
+A strip runs all stages over its planes, stage j starting lag(j) planes inside an edge to another strip, for beyond it
+the other strip works at the same time. What is left around each edge, 2*lag(j) planes of stage j, is done when all
+strips have ended. The order of the updates is that of one strip, so the values do not depend on the number of strips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcsim.lattice.cut import even_edges
+from hpcsim.solvers.multigrid.level import Level
+from hpcsim.solvers.multigrid.stages import Stage
+
+Range = tuple[int, int]
+
+LEAST_SITES = 2**15
+"""Fewer sites than this are not worth a second thread."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Coarse planes that a pass makes, and the fine planes they are made from; all local indices.
+
+    Attributes
+    ----------
+    rows : tuple of (int, int)
+        Coarse range per outer axis.
+    first, last : tuple of int64 array
+        First and last fine index of every coarse local index, per outer axis.
+    """
+
+    rows: tuple[Range, ...]
+    first: tuple[NDArray[np.int64], ...]
+    last: tuple[NDArray[np.int64], ...]
+
+    def sources(self, axis: int, rows: Range) -> Range:
+        """Fine range that some coarse rows are made from."""
+        if rows[0] >= rows[1]:
+            return 0, 0
+        return int(self.first[axis][rows[0] : rows[1]].min()), int(self.last[axis][rows[0] : rows[1]].max()) + 1
+
+    def within(self, planes: Range) -> Range:
+        """Coarse planes whose sources all lie in a range of fine planes."""
+        lo, hi = self.rows[0]
+        inside = [k for k in range(lo, hi) if self.first[0][k] >= planes[0] and self.last[0][k] < planes[1]]
+        return (inside[0], inside[-1] + 1) if inside else (lo, lo)
+
+
+def parts_of(level: Level, lag: int, threads: int) -> int:
+    """Number of strips: enough planes for each that the edges do not meet."""
+    planes, sites = level.own[0], level.sites * int(np.prod(level.own))
+    if sites < LEAST_SITES:
+        return 1
+    return max(1, min(threads, planes // (2 * lag + 4)))
+
+
+def strip_rows(
+    level: Level, stages: Sequence[Stage], lags: Sequence[int], reach: Sequence[int], threads: int, target: Target | None
+) -> tuple[NDArray[np.int64], int]:
+    """The table of strips of a pass.
+
+    Parameters
+    ----------
+    level : Level
+        The level.
+    stages : sequence of Stage
+        The stages of the pass.
+    lags, reach : sequence of int
+        Planes behind the first stage, and ghost rows worked on, per stage.
+    threads : int
+        Most strips.
+    target : Target or None
+        What the last stage restricts to.
+
+    Returns
+    -------
+    rows : int64 array
+        One strip a row: coarse range per outer axis, then the range per stage and outer axis. First the strips that
+        run side by side, then those around the edges between them.
+    parts : int
+        Number of the former.
+    """
+    parts = parts_of(level, lags[-1], threads)
+    edges = [level.first[0] + e for e in even_edges(level.own[0], parts)]
+    sides = [[_side(level, axis, width) for width in reach] for axis in range(level.outer)]
+    across = [[sides[axis][j] for axis in range(1, level.outer)] for j in range(len(stages))]
+    if target is not None:
+        across[-1] = [
+            _union(target.sources(axis, target.rows[axis]), (level.first[axis], level.last[axis]))
+            for axis in range(1, level.outer)
+        ]
+    rows, done = [], []
+    for part in range(parts):
+        planes = []
+        for j, lag in enumerate(lags):
+            low = sides[0][j][0] if part == 0 else edges[part] + lag
+            high = sides[0][j][1] if part == parts - 1 else edges[part + 1] - lag
+            planes.append((low, high))
+        coarse = (0, 0)
+        if target is not None:
+            coarse = target.rows[0] if parts == 1 else _share(target, planes[-1], part == 0, part == parts - 1)
+            planes[-1] = _clip(_union(planes[-1], target.sources(0, coarse)), planes[-1], part, parts)
+        done.append(coarse)
+        rows.append(_row(coarse, target, planes, across))
+    for edge in range(1, parts):
+        planes = [(edges[edge] - lag, edges[edge] + lag) for lag in lags]
+        coarse = (0, 0)
+        if target is not None:
+            coarse = (done[edge - 1][1], done[edge][0])
+            planes[-1] = _union(planes[-1], target.sources(0, coarse))
+        rows.append(_row(coarse, target, planes, across))
+    return np.array(rows, np.int64), parts
+
+
+def _side(level: Level, axis: int, width: int) -> Range:
+    low, high = level.linked[axis]
+    return level.first[axis] - width * low, level.last[axis] + width * high
+
+
+def _union(a: Range, b: Range) -> Range:
+    if a[0] >= a[1] or b[0] >= b[1]:
+        return a if a[0] < a[1] else b
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+def _clip(wanted: Range, given: Range, part: int, parts: int) -> Range:
+    """The sources of a strip, but nothing beyond an edge to another strip."""
+    return (wanted[0] if part == 0 else given[0]), (wanted[1] if part == parts - 1 else given[1])
+
+
+def _share(target: Target, planes: Range, first: bool, last: bool) -> Range:
+    """Coarse planes of a strip: those whose sources it has; at the ends of the level all up to there."""
+    low, high = target.within((-(2**40) if first else planes[0], 2**40 if last else planes[1]))
+    return low, high
+
+
+def _row(coarse: Range, target: Target | None, planes: Sequence[Range], across: Sequence[Sequence[Range]]) -> list[int]:
+    outer = 1 + len(across[0])
+    rows = [coarse, *(target.rows[1:] if target is not None else [(0, 0)] * (outer - 1))]
+    row = [value for pair in rows for value in pair]
+    for own, others in zip(planes, across, strict=True):
+        for pair in (own, *others):
+            row += pair
+    return row
