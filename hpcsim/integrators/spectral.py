@@ -6,7 +6,6 @@ Ornstein-Uhlenbeck process in every mode, Gillespie, Phys. Rev. E 54 (1996) 2084
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,13 +14,16 @@ from hpcsim.integrators.explicit import euler
 from hpcsim.integrators.scheme import Scheme, no_limit
 from hpcsim.kernels.loopnest import Assignment
 from hpcsim.sweeps.discrete import Discrete
-from hpcsim.sweeps.sweep import Stage, Sweep
+from hpcsim.sweeps.sweep import Stage
 from hpcsim.sweeps.transforms import Propagate
-from hpcsim.symbolic.expr import ZERO, Access, Add, Expr, Symbol, add, transform
+from hpcsim.symbolic.expr import ZERO, Access, Add, Expr, FieldValue, Symbol, add, mul, transform
 from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.noise import reads_noise
-from hpcsim.symbolic.simplify import invariant, normal_form
+from hpcsim.symbolic.simplify import normal_form
 from hpcsim.symbolic.system import Equation
+
+Weights = tuple[tuple[tuple[int, ...], Expr], ...]
+"""Offsets and constant coefficients."""
 
 
 def exponential_modes(discrete: Discrete) -> Scheme:
@@ -32,93 +34,100 @@ def exponential_modes(discrete: Discrete) -> Scheme:
     FormulaError
         If an equation is of second order in time.
     """
-    stages: list[Stage] = []
-    propagations: list[Propagate] = []
-    extra: dict[str, str] = {}
-    for equation in discrete.system.equations:
+    equations = discrete.system.equations
+    for equation in equations:
         if equation.order == 2:
             raise FormulaError(f"exponential_modes needs dt() equations, but dtt({equation.field}) is of second order")
-        parts = _split(discrete, equation)
-        register = f"{equation.field}@rest"
-        if parts.rest:
-            extra[register] = equation.field
-            location = discrete.location(equation)
-            target = discrete.at(register, equation.component)
-            stages.append(Stage(0.0, (Sweep(location, (Assignment(target, add(*parts.rest)),)),)))
-        unknown = equation.field, equation.component
-        weights = tuple((e.offset, e.coefficient) for e in linearize([add(*parts.linear)], [unknown]).entries)
-        own = (register, equation.component) if parts.rest else None
-        propagations.append(Propagate("step", unknown, weights, own, tuple(parts.noises)))
+    parts = {equation: _split(discrete, equation) for equation in equations}
+    extra = {_register(equation): equation.field for equation in equations if parts[equation].rest != ZERO}
+
+    def rest(equation: Equation, index: int) -> list[Assignment]:
+        value = parts[equation].rest
+        return [Assignment(discrete.at(_register(equation), equation.component), value)] if value != ZERO else []
+
+    def step(equation: Equation) -> Propagate:
+        own = parts[equation]
+        register = (_register(equation), equation.component) if own.rest != ZERO else None
+        return Propagate("step", (equation.field, equation.component), own.weights, register, own.noises)
+
+    sweeps = tuple(sweep for sweep in discrete.sweeps(rest) if sweep.assignments)
     return Scheme(
         name="exponential_modes",
         order=1,
         extra=extra,
         saved=frozenset(),
-        stages=(*stages, *propagations),
+        stages=(*([Stage(0.0, sweeps)] if sweeps else []), *map(step, equations)),
         swaps=(),
         limit=euler.limit if extra else no_limit,
-        bounding=lambda equation: replace(equation, rhs=add(*_split(discrete, equation).others)),
+        bounding=lambda equation: replace(equation, rhs=parts[equation].bounding),
     )
 
 
 class Parts(NamedTuple):
-    """Terms of one equation.
+    """A right-hand side, divided.
 
     Attributes
     ----------
-    linear : list of Expr
-        Discrete, linear in the own component with constant coefficients.
-    noises : list of (Access, Expr)
-        Noise registers with their amplitudes.
-    rest : list of Expr
-        The other terms, discrete.
-    others : list of Expr
-        The same, continuous.
+    weights : tuple of (tuple of int, Expr)
+        Offsets and coefficients of the own component, the same everywhere and always.
+    noises : tuple of (Access, Expr)
+        Noise at the site itself, with its constant factor.
+    rest : Expr
+        All else, discrete.
+    bounding : Expr
+        The continuous terms that the rest came from.
     """
 
-    linear: list[Expr]
-    noises: list[tuple[Access, Expr]]
-    rest: list[Expr]
-    others: list[Expr]
+    weights: Weights
+    noises: tuple[tuple[Access, Expr], ...]
+    rest: Expr
+    bounding: Expr
+
+
+def _register(equation: Equation) -> str:
+    """Where the rest of an equation is kept during a step."""
+    return f"{equation.field}@rest"
 
 
 def _split(discrete: Discrete, equation: Equation) -> Parts:
-    """Which terms of an equation are exact."""
-    location, own = discrete.location(equation), (equation.field, equation.component)
-    parts = Parts([], [], [], [])
-    terms: Sequence[Expr] = equation.rhs.args if isinstance(equation.rhs, Add) else (equation.rhs,)
-    for term in terms:
-        value = normal_form(discrete.discretizer(term, location))
-        noise = _white(value) if reads_noise(value) else None
-        if noise is not None:
-            parts.noises.append(noise)
-        elif _constant(value, own):
-            parts.linear.append(value)
-        else:
-            parts.rest.append(value)
-            parts.others.append(term)
-    return parts
+    """Divide a right-hand side term by term into what is exact and the rest."""
+    location, own = discrete.location(equation), FieldValue(equation.field, equation.component)
+    weights: dict[tuple[int, ...], Expr] = {}
+    noises: list[tuple[Access, Expr]] = []
+    rest: list[Expr] = []
+    bounding: list[Expr] = []
+    for term in equation.rhs.args if isinstance(equation.rhs, Add) else (equation.rhs,):
+        linear, value = _divided(discrete.discretizer(term, location), own.name, own.component)
+        for offset, weight in linear:
+            weights[offset] = normal_form(add(weights.get(offset, ZERO), weight))
+        for noise in dict.fromkeys(node for node in value.walk() if isinstance(node, Access) and reads_noise(node)):
+            entries, others = _divided(value, noise.register, noise.component)
+            if len(entries) == 1 and not any(entries[0][0]):
+                noises.append((noise, entries[0][1]))
+                value = others
+        if value != ZERO:
+            rest.append(value)
+            bounding.append(transform(term, lambda node: ZERO if node == own else None) if linear else term)
+    return Parts(tuple(weights.items()), tuple(noises), add(*rest), add(*bounding))
 
 
-def _constant(value: Expr, unknown: tuple[str, int]) -> bool:
-    """Whether a term is linear in the unknown with the same coefficients everywhere and always."""
-    reads = {node for node in value.walk() if isinstance(node, Access)}
-    if not reads or any((node.register, node.component) != unknown for node in reads):
-        return False
-    form = linearize([value], [unknown])
-    steady = form.constant and not any(n == Symbol("t") for e in form.entries for n in e.coefficient.walk())
-    left = transform(value, lambda node: ZERO if isinstance(node, Access) else None)
-    return steady and normal_form(left) == ZERO
+def _divided(value: Expr, register: str, component: int) -> tuple[Weights, Expr]:
+    """A discrete term as a sum over reads of a register with constant coefficients, and what is left over.
 
-
-def _white(value: Expr) -> tuple[Access, Expr] | None:
-    """Noise register and amplitude of a term that is a constant times a noise at the site itself, else None."""
-    reads = {node for node in value.walk() if isinstance(node, Access)}
-    if len(reads) != 1:
-        return None
-    (noise,) = reads
-    form = linearize([value], [(noise.register, noise.component)])
-    (entry,) = form.entries or (None,)
-    if entry is None or any(noise.offset) or not form.constant or not invariant(entry.coefficient):
-        return None
-    return noise, entry.coefficient
+    There is no such sum if the rest would still read the register.
+    """
+    value = normal_form(value)
+    try:
+        form = linearize([value], [(register, component)])
+    except FormulaError:
+        # A function without a derivative.
+        return (), value
+    timed = any(node == Symbol("t") for entry in form.entries for node in entry.coefficient.walk())
+    if form.entries and form.constant and not timed:
+        reads = [mul(e.coefficient, Access(register, component, e.offset)) for e in form.entries]
+        # The derivative of a step function is zero: that the term is linear shows only in what cancels.
+        others = normal_form(add(value, mul(-1, add(*reads))))
+        left = (node for node in others.walk() if isinstance(node, Access))
+        if not any((node.register, node.component) == (register, component) for node in left):
+            return tuple((e.offset, e.coefficient) for e in form.entries), others
+    return (), value

@@ -302,7 +302,7 @@ def assemble(
     fill_statics(case, setting)
     compile_kernels(case, setting)
     session = Session(context, case.config.petsc, case.solvers)
-    solves = Solves(setting, partial(solver_options, case.config, names=case.solvers), session)
+    solves = Solves(setting, partial(solver_options, case.config), session)
     program = Program(case.scheme, setting, case.kernels, add_noises(case, setting), solves)
     simulation = Simulation(case, context, layout, setting, program, solves)
     if restore is not None:

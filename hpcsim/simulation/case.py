@@ -34,8 +34,10 @@ from hpcsim.simulation.faults import Faults
 from hpcsim.simulation.saving import saving_options
 from hpcsim.simulation.sponge import with_damping
 from hpcsim.solvers.options import unknown_solvers
+from hpcsim.solvers.propagate import mode_axes
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.sweep import Solve
+from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.discretize import Discretizer
 from hpcsim.symbolic.expr import Access
 from hpcsim.symbolic.operators import AXES, Value, parts_of
@@ -156,7 +158,7 @@ def make_case(config: Config) -> Case:
     conditions = faults.collect(lambda: _conditions(config, domain, model), "boundary")
     if system is None or conditions is None:
         raise faults.error()
-    faults.collect(lambda: _has_end(config, system), "run")
+    faults.collect(partial(_has_end, config, system), "run")
     system = with_damping(system, specs, conditions)
     discrete = Discrete(system, _discretizer(config, domain, system))
     scheme = faults.collect(lambda: _scheme(config, model, discrete), "run.integrator")
@@ -175,10 +177,21 @@ def make_case(config: Config) -> Case:
         config, domain, model, system, specs, conditions, discrete, scheme, initial, quantities, outputs, kernels
     )
     faults.problems += unknown_solvers(config, case.solvers)
+    _refuse_misfits(case, faults)
     # Conditions are checked again for the ghost width that is really needed.
     faults.collect(lambda: _conditions(config, domain, model, case.ghost), "boundary")
     faults.report()
     return case
+
+
+def _refuse_misfits(case: Case, faults: Faults) -> None:
+    """Steps by transforms need walls that suit the modes."""
+    for stage in case.scheme.stages:
+        if isinstance(stage, Propagate):
+            field, component = stage.unknown
+            location = case.system.locations[field][component]
+            check = partial(mode_axes, stage, case.domain, location, case.conditions, field)
+            faults.collect(check, "boundary")
 
 
 def _has_end(config: Config, system: System) -> None:

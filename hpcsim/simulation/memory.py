@@ -26,12 +26,13 @@ from hpcsim.models.initials.file import FromFile
 from hpcsim.output.boxes import bars
 from hpcsim.simulation.case import Case, spacing_symbols
 from hpcsim.simulation.observe import SCRATCH, observed_sweeps
+from hpcsim.simulation.solver_memory import solver_registers, solver_vectors
 from hpcsim.simulation.working import working_arrays
 from hpcsim.sizes import resident_bytes, size_text
 from hpcsim.symbolic.expr import Access
 from hpcsim.symbolic.operators import parts_of
 
-Kind = Literal["register", "table", "scratch", "copy", "exchange", "process", "passing"]
+Kind = Literal["register", "table", "scratch", "solver", "copy", "exchange", "process", "passing"]
 Phase = Literal["always", "start", "steps"]
 
 # Resident size of a process that has checked a case, and what the compiler and its libraries add to it.
@@ -52,8 +53,8 @@ class Row:
     owner : str
         Register, or words for what it is.
     kind : str
-        ``register``, ``table``, ``scratch``, ``copy``, ``exchange``, ``process``, or ``passing`` for arrays that live
-        a moment.
+        ``register``, ``table``, ``scratch``, ``solver``, ``copy``, ``exchange``, ``process``, or ``passing`` for arrays
+        that live a moment.
     nbytes : int
         Bytes that will be resident.
     pooled : int
@@ -190,6 +191,10 @@ def _registers(case: Case, storage: Storage, pool: Pool) -> Iterator[Row]:
         yield _array(name, "table", scalar, storage, pool)
     for name in sorted(case.discrete.discretizer.noises):
         yield _array(name, "register", scalar, storage, pool)
+    for array in solver_registers(case):
+        yield _array(array.owner, "register", array.spec, storage, pool)
+    for owner, nbytes in solver_vectors(case, storage.blocks):
+        yield Row(owner, "solver", nbytes)
     if observed_sweeps(case):
         yield replace(_array(SCRATCH, "scratch", scalar, storage, pool), phase="steps")
 

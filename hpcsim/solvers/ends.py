@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpcsim.boundary.base import BoundaryCondition
+from hpcsim.boundary.base import BoundaryCondition, Layer
 from hpcsim.boundary.conditions import Conditions
 from hpcsim.lattice.domain import Domain
 from hpcsim.lattice.location import Location
@@ -63,6 +63,26 @@ def end_of(condition: BoundaryCondition, component: int, staggered: bool) -> End
     if layer.source == 0 and layer.plus == 1:
         return End(-0.5 * layer.factor / spacing, 1.0)
     return None
+
+
+def mirrors(condition: BoundaryCondition, component: int, staggered: bool, reach: int) -> bool:
+    """Whether the ghosts down to a depth are mirror images of one sign, as sine and cosine modes have them."""
+    if condition.has_callback:
+        return False
+    if staggered:
+        signs: tuple[float, ...] = (1.0,) if condition.plane(component, True) is None else (-1.0,)
+    else:
+        signs = (1.0, -1.0)
+    images = [_image(condition.layer(depth, component, staggered)) for depth in range(1, reach + 1)]
+    first = 1 if staggered else 0
+    return any(images == [(first + depth, sign) for depth in range(reach)] for sign in signs)
+
+
+def _image(layer: Layer) -> tuple[int, float]:
+    """Inner layer and factor of a ghost; the factor is 0 if it depends on two layers."""
+    if layer.plus is None:
+        return layer.source, layer.factor
+    return layer.plus, 1.0 if layer.factor == 0.0 else 0.0
 
 
 def keeps_symmetry(condition: BoundaryCondition, component: int, staggered: bool, reach: int) -> bool:

@@ -1,8 +1,8 @@
-"""What a solver is asked for, from the sections ``[solver]`` and ``[petsc]``."""
+"""What a solver is asked for, from the section ``[solver]``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hpcsim.config.schema import Config
@@ -22,7 +22,7 @@ class SolverOptions:
     method : str
         Who solves, or ``"auto"``.
     rtol, atol : float
-        A linear solve ends when the norm of the residual is below ``max(rtol*first, atol)``.
+        A linear solve ends when the norm of the residual is at most ``max(rtol*|b|, atol)``, b the right side.
     max_iterations : int
         Most iterations of a linear solve.
     preconditioner : str
@@ -52,10 +52,9 @@ class SolverOptions:
     precision: str = "mixed"
     newton_rtol: float = 1e-8
     newton_iterations: int = 30
-    petsc: tuple[PetscOption, ...] = ()
 
 
-def solver_options(config: Config, name: str, names: Iterable[str]) -> SolverOptions:
+def solver_options(config: Config, name: str) -> SolverOptions:
     """Options of one solver of a case.
 
     Parameters
@@ -64,50 +63,17 @@ def solver_options(config: Config, name: str, names: Iterable[str]) -> SolverOpt
         The case.
     name : str
         The solver: the field of a constraint, or ``"step"``.
-    names : iterable of str
-        All solvers of the case.
 
     Examples
     --------
     >>> from hpcsim.config.load import from_mapping
     >>> case = {"lattice": {"shape": [8]}, "model": {"name": "diffusion"}, "run": {"steps": 1}}
-    >>> case |= {"solver": {"rtol": 1e-6, "step": {"cycle": "w"}}, "petsc": {"ksp_type": "cg", "phi_pc_type": "gamg"}}
-    >>> options = solver_options(from_mapping(case), "step", ["step", "phi"])
-    >>> options.rtol, options.cycle, options.petsc
-    (1e-06, 'w', (('ksp_type', 'cg'),))
+    >>> options = solver_options(from_mapping(case | {"solver": {"rtol": 1e-6, "step": {"cycle": "w"}}}), "step")
+    >>> options.rtol, options.cycle
+    (1e-06, 'w')
     """
     keys = config.solver.of(name)
-    return SolverOptions(**dict(keys), petsc=petsc_options(config.petsc, name, names))
-
-
-def petsc_options(
-    table: Mapping[str, bool | int | float | str], name: str, names: Iterable[str]
-) -> tuple[PetscOption, ...]:
-    """Options of the table ``[petsc]`` that are for one solver.
-
-    Those that begin with its name hold for it alone and come last; those that begin with the name of another solver are
-    for that one; all others are for every solver.
-
-    Examples
-    --------
-    >>> petsc_options({"phi_ksp_rtol": 1e-9, "ksp_monitor": True, "step_pc_type": "ilu"}, "phi", ["phi", "step"])
-    (('ksp_monitor', ''), ('ksp_rtol', '1e-09'))
-    """
-    # Of two names of which one begins with the other the longer one is meant.
-    prefixes = sorted((f"{known}_" for known in {*names, name}), key=len, reverse=True)
-    general: dict[str, str] = {}
-    own: dict[str, str] = {}
-    for option, value in table.items():
-        prefix = next((prefix for prefix in prefixes if option.startswith(prefix)), "")
-        if prefix in ("", f"{name}_"):
-            (own if prefix else general)[option.removeprefix(prefix)] = _text(value)
-    return tuple({option: value for option, value in general.items() if option not in own}.items()) + tuple(own.items())
-
-
-def _text(value: bool | int | float | str) -> str:
-    if isinstance(value, bool):
-        return "" if value else "false"
-    return value if isinstance(value, str) else repr(value)
+    return SolverOptions(**dict(keys))
 
 
 def unknown_solvers(config: Config, names: Iterable[str]) -> list[Problem]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcsim.errors import ConfigError
+from hpcsim.boundary.base import BoundaryCondition
+from hpcsim.boundary.conditions import Conditions
+from hpcsim.lattice.domain import Domain
+from hpcsim.lattice.location import Location
 from hpcsim.solvers.boxes import BoxMove
-from hpcsim.solvers.ends import make_axes
+from hpcsim.solvers.ends import make_axes, mirrors
 from hpcsim.solvers.fft.transform import Transform
 from hpcsim.solvers.grid import Axis
 from hpcsim.symbolic.evaluate import scalar_value
@@ -20,6 +23,59 @@ if TYPE_CHECKING:
     from hpcsim.sweeps.transforms import Propagate
 
 _SMALL = 1e-5
+
+
+def mode_axes(
+    problem: Propagate, domain: Domain, location: Location, conditions: Conditions, field: str
+) -> tuple[Axis, ...]:
+    """The axes of the unknown of a problem, in whose modes it can be stepped exactly.
+
+    Parameters
+    ----------
+    problem : Propagate
+        What is to be done.
+    domain : Domain
+        The lattice.
+    location : Location
+        Where the unknown lives.
+    conditions : Conditions
+        Conditions of the run.
+    field : str
+        Field whose conditions hold for the unknown.
+
+    Raises
+    ------
+    ConfigError
+        At the first wall that sine and cosine modes do not fit.
+    """
+    component = problem.unknown[1]
+    for axis, periodic in enumerate(domain.periodic):
+        for side in () if periodic else (0, 1):
+            condition = conditions.at(field, component, axis, side)
+            why = _misfit(problem, condition, axis, bool(location[axis]))
+            if why:
+                raise condition.refuse(
+                    f"exponential_modes steps '{field}' in sine and cosine modes, but {why}; "
+                    "take another condition, or another integrator, such as crank_nicolson"
+                )
+    axes = make_axes(domain, location, conditions, field, component)
+    assert axes is not None
+    return axes
+
+
+def _misfit(problem: Propagate, condition: BoundaryCondition, axis: int, staggered: bool) -> str:
+    """Why a wall does not fit, or nothing."""
+    component = problem.unknown[1]
+    reach = max((abs(offset[axis]) for offset, _ in problem.weights), default=0)
+    if not mirrors(condition, component, staggered, max(1, reach)):
+        return "the ghosts of this condition are no mirror images"
+    if condition.value(component) != ZERO:
+        return "the value or slope of this wall is not zero"
+    if not _even(problem, axis):
+        return "across this wall the equation has derivatives of odd order, or mixed ones"
+    if problem.noises and staggered and condition.plane(component, True) is None:
+        return "noise on the sites of a free wall is not independent from mode to mode"
+    return ""
 
 
 class CompiledPropagate:
@@ -35,32 +91,18 @@ class CompiledPropagate:
     Raises
     ------
     ConfigError
-        If no transform suits the ends of an axis, walls have values that are not zero, or the weights at the two sides
-        of a bounded axis differ.
+        If the modes of the lattice do not fit; see `mode_axes`.
     """
 
     def __init__(self, problem: Propagate, setting: Setting) -> None:
         self._problem, self._setting = problem, setting
-        self._axes = self._make_axes()
+        register, component = problem.unknown
+        domain = setting.layout.domain
+        location = setting.state[register].spec.locations(domain.ndim)[component]
+        self._axes = mode_axes(problem, domain, location, setting.ghosts.conditions, setting.sources[register])
         self._transform = Transform(setting.context, self._axes, setting.threads)
         self._move = BoxMove(setting, problem.unknown, self._axes, self._transform.box)
         self._dt: float | None = None
-
-    def _make_axes(self) -> tuple[Axis, ...]:
-        """Axes of the unknown, between walls of zero value only."""
-        setting, (register, component) = self._setting, self._problem.unknown
-        domain, conditions = setting.layout.domain, setting.ghosts.conditions
-        source = setting.sources[register]
-        location = setting.state[register].spec.locations(domain.ndim)[component]
-        axes = make_axes(domain, location, conditions, source, component)
-        walls = [key for key in conditions.table if key[:2] == (source, component)]
-        valued = any(conditions.table[key].value(component) != ZERO for key in walls)
-        if axes is None or valued or any(not _even(self._problem, key[2]) for key in walls):
-            raise ConfigError(
-                f"exponential_modes: field '{source}' needs axes that are periodic, or walls with a value or slope of "
-                "zero and equal weights on both sides; use another integrator"
-            )
-        return axes
 
     def run(self, t: float, dt: float) -> None:
         """Advance the unknown by dt."""
@@ -82,7 +124,7 @@ class CompiledPropagate:
         z = self._eigenvalues() * dt
         self._decay = np.exp(z)
         self._source = dt * _phi1(z)
-        # The register holds xi/sqrt(dt); over the step a mode gathers the variance (exp(2 Re z) - 1)/(2 Re z) dt.
+        # Over the step a mode gathers the variance dt*(exp(2 Re z) - 1)/(2 Re z); the amplitude has 1/sqrt(dt) in it.
         self._spread = dt * np.sqrt(_phi1(2.0 * np.real(z)))
         self._dt = dt
 
@@ -116,6 +158,5 @@ def _even(problem: Propagate, axis: int) -> bool:
 def _phi1(z: NDArray[Any]) -> NDArray[Any]:
     """(exp(z) - 1)/z, by its series near zero."""
     small = np.abs(z) < _SMALL
-    safe = np.where(small, 1.0, z)
-    whole = np.expm1(safe) if np.isrealobj(z) else np.exp(safe) - 1.0
-    return np.where(small, 1.0 + z / 2.0 + z * z / 6.0, whole / safe)
+    safe, tiny = np.where(small, 1.0, z), np.where(small, z, 0.0)
+    return np.where(small, 1.0 + tiny / 2.0 + tiny * tiny / 6.0, np.expm1(safe) / safe)

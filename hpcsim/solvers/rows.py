@@ -150,7 +150,7 @@ class Rows:
             return "indptr must be one row of numbers that begins with 0"
         if len(self.indices) != self.indptr[-1] or len(self.data) != len(self.indices):
             return f"{len(self.indices)} indices and {len(self.data)} values for {int(self.indptr[-1])} entries"
-        if (self.indptr.dtype, self.indices.dtype, self.data.dtype) != (np.int64, np.int64, np.float64):
+        if [str(array.dtype) for array in (self.indptr, self.indices, self.data)] != ["int64", "int64", "float64"]:
             return f"types {self.indptr.dtype}, {self.indices.dtype}, {self.data.dtype}; use int64, int64, float64"
         if self.first < 0 or self.first + self.count > self.size:
             return f"rows {self.first} to {self.first + self.count} of {self.size}"

@@ -27,7 +27,7 @@ class Propagate:
     rest : (str, int) or None
         Register and component that hold the rest, which counts as constant during the step.
     noises : tuple of (Access, Expr)
-        Noise registers, which hold xi/sqrt(dt), and their amplitudes.
+        Registers of standard normal numbers xi, and what they are multiplied by in the equation: amplitude/sqrt(dt).
     """
 
     name: str

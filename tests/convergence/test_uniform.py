@@ -9,6 +9,7 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 
 from hpcsim.api import Lattice, Model
+from hpcsim.integrators import INTEGRATORS
 from tests.convergence.support import assert_order, klein_gordon, record, total
 
 FACTORS = {
@@ -17,8 +18,15 @@ FACTORS = {
     "bs32": lambda z: 1 + z + z**2 / 2 + z**3 / 6,
     "rk4": lambda z: 1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24,
     "exponential_euler": math.exp,
+    "exponential_modes": math.exp,
+    "backward_euler": lambda z: 1 / (1 - z),
+    "crank_nicolson": lambda z: (1 + z / 2) / (1 - z / 2),
+    "implicit_midpoint": lambda z: (1 + z / 2) / (1 - z / 2),
 }
-TIME_ORDERS = {"euler": 1, "ssprk3": 3, "bs32": 3, "rk4": 4, "lsrk54": 4}
+TIME_ORDERS = {
+    "euler": 1, "exponential_euler": 1, "exponential_modes": 1, "backward_euler": 1, "crank_nicolson": 2, "bdf2": 2,
+    "implicit_midpoint": 2, "ssprk3": 3, "bs32": 3, "imex_ark3": 3, "rk4": 4, "lsrk54": 4,
+}  # fmt: skip
 
 
 def decay(start, integrator, rate, dt, backend="numba"):
@@ -51,14 +59,15 @@ def test_eng_08_factor_of_one_step(start, integrator, z):
     assert np.all(np.abs(found - expected) <= 1e-12 * np.abs(expected))
 
 
-def test_eng_08_exponential_euler_is_exact_for_any_step(start):
+@pytest.mark.parametrize("integrator", ["exponential_euler", "exponential_modes"])
+def test_eng_08_exponential_schemes_are_exact_for_any_step(start, integrator):
     """QG-01 without diffusion: any number of steps, any size."""
     for dt in (0.01, 0.3, 7.0):
         simulation = start(
             Lattice([4]),
             Model(name="diffusion", parameters={"D": 0.0, "decay": 0.35}),
             initial={"u": "1 + x"},
-            integrator="exponential_euler",
+            integrator=integrator,
             dt=dt,
         )
         before = total(simulation, "u")
@@ -84,6 +93,10 @@ def test_eng_08_order(start, integrator):
         steps.append(2.0 / n)
         errors.append(abs(mean(simulation) - exact))
     assert_order(steps, errors, order)
+
+
+def test_eng_08_every_scheme_has_an_order():
+    assert {*TIME_ORDERS, "leapfrog", "kick_drift_kick"} == set(INTEGRATORS.names())
 
 
 @pytest.mark.parametrize("integrator", ["leapfrog", "kick_drift_kick"])

@@ -53,12 +53,14 @@ _Iterations = Annotated[Integer, Field(ge=1, le=10**6)]
 class SolverKeys(Section):
     """What can be said of one solver."""
 
-    method: Literal["auto", "multigrid", "fft", "krylov", "petsc"] = key(
+    method: Literal["auto", "pointwise", "multigrid", "fft", "krylov", "petsc"] = key(
         "auto",
         "Who solves: native multigrid, fast transforms, a Krylov iteration, PETSc; auto takes what suits the operator.",
     )
-    rtol: Positive = key(1e-8, "Linear solves end when the residual has fallen to this part of the first one.", le=1.0)
-    atol: Real = key(0.0, "Linear solves also end when the norm of the residual is below this.", ge=0.0)
+    rtol: Positive = key(
+        1e-8, "Linear solves end when the residual is this part of the right side, in the two-norm.", le=1.0
+    )
+    atol: Real = key(0.0, "Linear solves also end when the two-norm of the residual is below this.", ge=0.0)
     max_iterations: _Iterations = key(500, "Most cycles or iterations of one linear solve; more is an error.")
     preconditioner: Name = key(
         "auto", "Preconditioner of a Krylov iteration, by its name; auto chooses by the type of the operator."

@@ -18,8 +18,8 @@ FFTS = Registry(
     },
 )
 
-DENSE_LIMIT = 768
-DENSE_LIMIT_UNPAIRED = 384
+DENSE_LIMITS = {"fourier": 256, "dst1": 1024, "dct1": 1024, "dst2": 512, "dct2": 512}
+DENSE_LIMIT = 256
 """Longest lines for which a product with a matrix beats a fast transform of a length with a large prime factor."""
 
 
@@ -68,7 +68,7 @@ def make_lines(name: str, basis: Basis) -> Lines:
     Examples
     --------
     >>> from hpcsim.solvers.fft.basis import fourier
-    >>> type(make_lines("auto", fourier(256, 1.0))).__name__, type(make_lines("auto", fourier(257, 1.0))).__name__
+    >>> type(make_lines("auto", fourier(250, 1.0))).__name__, type(make_lines("auto", fourier(251, 1.0))).__name__
     ('FastLines', 'FourierMatrix')
     """
     lines: Lines = UnchangedLines(basis) if basis.kind == "none" else FFTS.get(name)(basis)
@@ -101,5 +101,4 @@ def dense_is_faster(basis: Basis) -> bool:
     """Whether a matrix is the better choice; measured with pocketfft and OpenBLAS, both one thread a core."""
     if basis.fast or basis.length != basis.count:
         return False
-    paired = basis.kind in ("fourier", "dst1", "dst2", "dct1", "dct2")
-    return basis.length <= (DENSE_LIMIT if paired else DENSE_LIMIT_UNPAIRED)
+    return basis.length <= DENSE_LIMITS.get(basis.kind, DENSE_LIMIT)

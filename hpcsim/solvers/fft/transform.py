@@ -187,9 +187,20 @@ class Transform:
             Called for sets of columns of the modes; see `Middle`. A column stands for one mode of every axis but the
             first, on this rank, in C order.
         """
-        lines = self.inward(values)[None]
-        self._first.through(lines, lines, change)
+        self.across(self.inward(values), change)
         self.outward(result)
+
+    def across(self, source: NDArray[Any], change: Middle) -> None:
+        """Transform the first axis, change the modes and transform back; `lines` with the outcome.
+
+        Parameters
+        ----------
+        source : ndarray
+            `lines`, or an array like it, which is left as it is.
+        change : callable
+            See `through`.
+        """
+        self._first.through(source[None], self.lines[None], change)
 
     def inward(self, values: NDArray[Any]) -> NDArray[Any]:
         """Transform all axes but the first; `lines` with the outcome."""

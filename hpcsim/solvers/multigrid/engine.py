@@ -14,6 +14,7 @@ from hpcsim.solvers.multigrid.assemble import Assembler, Program
 from hpcsim.solvers.multigrid.halo import Gather, Halo
 from hpcsim.solvers.multigrid.kernels import load_move, load_run
 from hpcsim.solvers.multigrid.level import Level
+from hpcsim.solvers.multigrid.memory import zeros
 from hpcsim.solvers.multigrid.source import Form
 from hpcsim.solvers.multigrid.tables import Tables
 
@@ -57,13 +58,16 @@ class Engine:
         self._run: Callable[..., None] = load_run(form)
         self._move = load_move(form) if context.size > 1 else None
         length, dtype = self.tables.length, form.dtype
-        self.pools = {name: [np.zeros(length, dtype), np.zeros(length, dtype)] for name in "UF"}
         second = length if form.polynomial else 1
-        self.pools["P"] = [np.zeros(second, dtype), np.zeros(second, dtype)]
+        sizes = {"U": length, "F": length, "P": second}
+        self.pools = {
+            name: [zeros(size, dtype, 2 * number), zeros(size, dtype, 2 * number + 1)]
+            for number, (name, size) in enumerate(sizes.items())
+        }
         self.weights: NDArray[Any] = np.ones(1, dtype)
         self.dense: NDArray[Any] = np.zeros(1, dtype)
         self.scalars = np.array([1.0, 1.0, 0.0])
-        self.sums = np.zeros(int(np.prod(self.levels[0].total)))
+        self.sums = np.zeros(2 * int(np.prod(self.levels[0].total)))
         self._halos: dict[tuple[int, int], Halo] = {}
         self._gathers: dict[int, Gather] = {}
 
@@ -78,8 +82,8 @@ class Engine:
         row = max(2 * own.pitch for own in self.levels) + 4 * fields.MARGIN
         row = max(row, self.levels[-1].size + 2 * fields.MARGIN)
         self._parts = parts
-        self._scratch = [np.zeros(parts * ring, self._form.dtype), np.zeros(parts * row, self._form.dtype)]
-        self._row = np.zeros(parts * level.sites)
+        self._scratch = [zeros(parts * ring, self._form.dtype, 6), zeros(parts * row, self._form.dtype, 7)]
+        self._row = zeros(parts * -(-level.sites // fields.MARGIN) * fields.MARGIN, np.float64, 3)
         for program in programs:
             for item in program:
                 self._connect(item.kind, item.first, item.second)

@@ -54,7 +54,9 @@ class Halo:
         for other in range(context.size):
             if other == rank:
                 continue
-            wanted = _table([(rows_of(mine, base, box), vector) for box, vector in images(mine, levels[other].box, width)])
+            wanted = _table(
+                [(rows_of(mine, base, box), vector) for box, vector in images(mine, levels[other].box, width)]
+            )
             given = _table(
                 [
                     (rows_of(mine, base, shift(box, vector)), vector)
@@ -114,9 +116,7 @@ class Gather:
         See `Halo`.
     """
 
-    def __init__(
-        self, context: Context, level: Level, base: int, parts: Sequence[Box], dtype: str, move: Move
-    ) -> None:
+    def __init__(self, context: Context, level: Level, base: int, parts: Sequence[Box], dtype: str, move: Move) -> None:
         self._context, self._move = context, move
         none = (0,) * level.outer
         tables = [_table([(rows_of(level, base, (lo[:-1], hi[:-1])), none)]) for lo, hi in parts]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from hpcsim.registry import Registry
 from hpcsim.solvers.multigrid.stages import Stage
@@ -29,6 +30,26 @@ _TUNED: dict[tuple[int, int, int], tuple[float, ...]] = {
     (3, 2, 2): (1.231, 1.161, 1.22, 1.221, 1.251, 1.135, 1.231, 1.497),
 }
 _GENERAL = {1: 1.0, 2: 1.08, 3: 1.2, 4: 1.3}
+
+
+class Smoother(Protocol):
+    """What a cycle asks of a smoother.
+
+    Attributes
+    ----------
+    polynomial : bool
+        Whether it needs the loops of the polynomial and a second register.
+    """
+
+    polynomial: bool
+
+    def before(self, zero: bool) -> list[Stage]:
+        """Stages before the coarser level, from zero or from what is there."""
+        ...
+
+    def after(self) -> list[Stage]:
+        """Stages after the coarser level."""
+        ...
 
 
 @dataclass(frozen=True)

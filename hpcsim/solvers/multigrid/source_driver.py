@@ -143,8 +143,13 @@ def norm_plane(S, s, sums, g, o, z, strips, row, col):
     half = g[o + HALF]
     if z < g[o + FIRST] or z >= g[o + LAST]:
         return
-{form.rows("    ", "max(strips[row, col + 2 * #], g[o + FIRST + #]), min(strips[row, col + 2 * # + 1], g[o + LAST + #])",
-           _norm_body(form))}
+{
+        form.rows(
+            "    ",
+            "max(strips[row, col + 2 * #], g[o + FIRST + #]), min(strips[row, col + 2 * # + 1], g[o + LAST + #])",
+            _norm_body(form),
+        )
+    }
 """
 
 
@@ -248,11 +253,13 @@ def direct(k, code, g, A, B, FA, FB, Y, D):
     i = 0
 {body(get)}    many = i
     i = 0
-{body('''v = product(D, U(d + i * many), Y, U(0), many)
+{
+        body('''v = product(D, U(d + i * many), Y, U(0), many)
     if (x + p) & 1 == 0:
         A[k] = v
     else:
-        B[k] = v''')}
+        B[k] = v''')
+    }
 """
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from hpcsim.solvers.multigrid.source import Form
 
-_ROWS = '''\
+_ROWS = """\
 @njit(pipeline_class=Distinct, **OPTIONS)
-def split_row(A, q, X, x, scale, m):
+def split_row(E, O, q, X, x, scale, m):
+    # Both colours in one loop: the compiler then reads whole vectors and shuffles.
     for h in range(m):
-        A[q + U(h)] = T(scale * X[x + U(2 * h)])
+        E[q + U(h)] = T(scale * X[x + U(2 * h)])
+        O[q + U(h)] = T(scale * X[x + U(2 * h + 1)])
 
 
 @njit(pipeline_class=Distinct, **OPTIONS)
@@ -35,10 +37,14 @@ def join_scaled_row(X, x, E, O, q, scale, m, fresh):
             X[x + U(2 * h + 1)] += scale * O[q + U(h)]
 
 
-@njit(pipeline_class=Distinct, **OPTIONS)
+@njit(pipeline_class=Distinct, **SUMS)
 def shift_row(Z, y, X, x, mean, m):
+    total = 0.0
     for h in range(m):
-        Z[y + U(h)] = X[x + U(h)] - mean
+        v = X[x + U(h)] - mean
+        Z[y + U(h)] = v
+        total += v * v
+    return total
 
 
 @njit(pipeline_class=Distinct, **SUMS)
@@ -49,7 +55,7 @@ def square_row(X, x, m):
         total += v * v
     return total
 
-'''
+"""
 
 
 def natural_text(form: Form) -> str:
@@ -68,24 +74,31 @@ def _apply_row(form: Form) -> str:
     else:
         outer = form.each("l# * X[i + lo#] + u# * X[i + up#]", " + ")
         value = f"d * X[i] + ({outer} + lx * X[i - U(1)] + ux * X[i + U(1)])"
+    given = f"Z, y, X, x, V, v, {steps}, {weights}, n"
     return f"""\
 @njit(pipeline_class=Distinct, **OPTIONS)
-def apply_row(Z, y, X, x, V, v, {steps}, {weights}, n):
+def apply_row({given}):
     for h in range(1, n - 1):
         k = U(h)
         i = x + k
         Z[y + k] = {value}
 
 
+@njit(pipeline_class=Distinct, **SUMS)
+def defect_row(R, f, mean, {given}):
+    total = 0.0
+    for h in range(1, n - 1):
+        k = U(h)
+        i = x + k
+        r = R[f + k] - mean - ({value})
+        Z[y + k] = r
+        total += r * r
+    return total
+
+
 @njit(**OPTIONS)
 def apply_site(X, i, low, high, V, k, {steps}, {weights}):
     return {_site(form)}
-
-
-@njit(pipeline_class=Distinct, **OPTIONS)
-def defect_row(Z, y, X, x, mean, n):
-    for h in range(n):
-        Z[y + U(h)] = (X[x + U(h)] - mean) - Z[y + U(h)]
 
 """
 
@@ -124,19 +137,40 @@ def _head(form: Form) -> str:
         weights += "    lx = V[r + 1]\n    ux = V[r + 2]\n"
         ends = ("V[r + 3], V[r + 4], d + V[r + 5]", "V[r + 6], V[r + 7], d + V[r + 8]")
     given = f"{form.each('lo#, up#')}, {form.each('l#, u#')}"
+    head = f"""\
+    n = g[o + SITES]
+    x = U({place})
+{steps}{weights}    low = X[x + U(n - 1)] if g[o + WRAP] else 0.0
+    high = X[x + U(1)] if n > 1 else 0.0
+    first = apply_site(X, x, low, high, V, v, {given}, {ends[0]})
+    e = x + U(n - 1)
+    last = 0.0
+    if n > 1:
+        high = X[x] if g[o + WRAP] else 0.0
+        last = apply_site(X, e, X[e - U(1)], high, V, v + U(n - 1), {given}, {ends[1]})
+"""
+    row = f"Z, y, X, x, V, v, {given}, lx, ux, d, n"
     return f"""\
 @njit(**OPTIONS)
 def operator_row(Z, y, X, V, g, nt, o, {outer}):
-    n = g[o + SITES]
-    x = U({place})
-{steps}{weights}    apply_row(Z, y, X, x, V, v, {given}, lx, ux, d, n)
-    low = X[x + U(n - 1)] if g[o + WRAP] else 0.0
-    high = X[x + U(1)] if n > 1 else 0.0
-    Z[y] = apply_site(X, x, low, high, V, v, {given}, {ends[0]})
+{head}    apply_row({row})
+    Z[y] = first
     if n > 1:
-        e = x + U(n - 1)
-        high = X[x] if g[o + WRAP] else 0.0
-        Z[y + U(n - 1)] = apply_site(X, e, X[e - U(1)], high, V, v + U(n - 1), {given}, {ends[1]})
+        Z[y + U(n - 1)] = last
+
+
+@njit(**OPTIONS)
+def residual_natural_row(R, f, mean, Z, y, X, V, g, nt, o, {outer}):
+    \"\"\"Residual of a row; returns the sum of its squares.\"\"\"
+{head}    total = defect_row(R, f, mean, {row})
+    r = R[f] - mean - first
+    Z[y] = r
+    total += r * r
+    if n > 1:
+        r = R[f + U(n - 1)] - mean - last
+        Z[y + U(n - 1)] = r
+        total += r * r
+    return total
 
 """
 
@@ -165,16 +199,18 @@ p = (g[o + PARITY] + {" + ".join(axes)}) & 1
 
 _SPLIT = """\
 if p == 0:
-    split_row(A, q, Z, y, scale, (n + 1) >> 1)
-    split_row(B, q, Z, y + U(1), scale, n >> 1)
+    split_row(A, B, q, Z, y, scale, n >> 1)
+    if n & 1:
+        A[q + U(n >> 1)] = T(scale * Z[y + U(n - 1)])
 else:
-    split_row(B, q, Z, y, scale, (n + 1) >> 1)
-    split_row(A, q, Z, y + U(1), scale, n >> 1)
+    split_row(B, A, q, Z, y, scale, n >> 1)
+    if n & 1:
+        B[q + U(n >> 1)] = T(scale * Z[y + U(n - 1)])
 """
 
 
 def _load_plane(form: Form) -> str:
-    body = _places(form) + "shift_row(Z, y, R, f, mean, n)\nsums[number] = square_row(Z, y, n)\n" + _SPLIT
+    body = _places(form) + "sums[number + (sums.size >> 1)] = shift_row(Z, y, R, f, mean, n)\n" + _SPLIT
     return f"""\
 @njit(**OPTIONS)
 def load_plane(A, B, R, Z, y, sums, scale, mean, g, o, z, strips, row, col):
@@ -214,9 +250,7 @@ def _residual_plane(form: Form) -> str:
     body = (
         _places(form)
         + f"""\
-operator_row(Z, y, X, V, g, nt, o, {outer})
-defect_row(Z, y, R, f, mean, n)
-sums[number] = square_row(Z, y, n)
+sums[number] = residual_natural_row(R, f, mean, Z, y, X, V, g, nt, o, {outer})
 """
         + _SPLIT
     )

@@ -15,7 +15,12 @@ _VARYING_SUM = "W[i + l#] * B[i - s#] + W[i + u#] * B[i + s#]"
 
 def smooth_text(form: Form) -> str:
     """Rows, then planes."""
-    planes = [_relax_plane(form), _residual_plane(form), _source_plane(form), *([_poly_plane(form)] if form.polynomial else [])]
+    planes = [
+        _relax_plane(form),
+        _residual_plane(form),
+        _source_plane(form),
+        *([_poly_plane(form)] if form.polynomial else []),
+    ]
     return "\n".join([_row_functions(form), *planes])
 
 
@@ -26,7 +31,7 @@ def neighbours(form: Form) -> str:
 
 def _row(form: Form, name: str, arguments: str, value: str, target: str = "A") -> str:
     weights = f"{form.each('l#, u#')}, lx, ux"
-    return f'''\
+    return f"""\
 @njit(pipeline_class=Distinct, **OPTIONS)
 def {name}({arguments}, W, q, p, m, {form.each("s#")}, {weights}, centre, old, omega):
     e = q + U(p)
@@ -36,7 +41,7 @@ def {name}({arguments}, W, q, p, m, {form.each("s#")}, {weights}, centre, old, o
         j = e + U(h)
         {target}[i] = {value}
 
-'''
+"""
 
 
 def _row_functions(form: Form) -> str:
@@ -74,7 +79,9 @@ def _plane_head(form: Form) -> str:
         return text + f"    d = here + U({2 * form.outer + 2}) * pool\n"
     for a in range(form.outer):
         text += f"    w{a} = g[o + WEIGHTS + {a}]\n    n{a} = g[o + TOTAL + {a}]\n"
-    return text + """\
+    return (
+        text
+        + """\
     r = g[o + ROW]
     lx = t[r + 1]
     ux = t[r + 2]
@@ -82,6 +89,7 @@ def _plane_head(form: Form) -> str:
     u0 = t[w0 + n0 + z]
     d0 = t[r] + t[w0 + 2 * n0 + z]
 """
+    )
 
 
 def _row_head(form: Form) -> str:
@@ -94,11 +102,14 @@ def _row_head(form: Form) -> str:
         text += f"d = d{form.outer - 1}\n"
     index = "".join(f" + i{a}" for a in range(1, form.outer))
     place = "".join(f" + U(i{a}) * s{a}" for a in range(1, form.outer))
-    return text + f"""\
+    return (
+        text
+        + f"""\
 p = (g[o + PARITY] + z{index} + c) & 1
 m = (n + 1 - p) >> 1
 q = U(g[o + BASE]) + U(z) * s0{place}
 """
+    )
 
 
 def end_values(form: Form, own_last: str, own_first: str) -> tuple[str, str]:

@@ -33,17 +33,22 @@ def mix1(Y, y, S, a, wa, m, fresh):
 
 
 @njit(pipeline_class=Distinct, **OPTIONS)
-def gather2(F, q, Y, a, b, wa, wb, m):
+def gather2(E, O, q, Y, a, b, wa, wb, m):
+    # Both colours in one loop: the compiler then reads whole vectors and shuffles.
     for h in range(m):
         k = U(2 * h)
-        F[q + U(h)] = wa * Y[a + k] + wb * Y[b + k]
+        j = U(2 * h + 1)
+        E[q + U(h)] = wa * Y[a + k] + wb * Y[b + k]
+        O[q + U(h)] = wa * Y[a + j] + wb * Y[b + j]
 
 
 @njit(pipeline_class=Distinct, **OPTIONS)
-def gather3(F, q, Y, a, b, c, wa, wb, wc, m):
+def gather3(E, O, q, Y, a, b, c, wa, wb, wc, m):
     for h in range(m):
         k = U(2 * h)
-        F[q + U(h)] = wa * Y[a + k] + wb * Y[b + k] + wc * Y[c + k]
+        j = U(2 * h + 1)
+        E[q + U(h)] = wa * Y[a + k] + wb * Y[b + k] + wc * Y[c + k]
+        O[q + U(h)] = wa * Y[a + j] + wb * Y[b + j] + wc * Y[c + j]
 
 
 @njit(pipeline_class=Distinct, **OPTIONS)
@@ -176,7 +181,9 @@ if many == 4:
     many = 0
 """
     text += "".join(f"{indent}{line}\n" for line in body.strip().split("\n"))
-    return text + """\
+    return (
+        text
+        + """\
     if many == 1:
         mix1(Y, y, S, a, wa, wide, fresh)
     elif many == 2:
@@ -186,34 +193,41 @@ if many == 4:
 
 
 @njit(**OPTIONS)
-def restrict_half(F, q, p, m, n, Y, y, nt, t, g, o):
-    \"\"\"Coarse sites 2h + p of a row from scratch.\"\"\"
+def restrict_row(E, O, q, n, Y, y, nt, t, g, o):
+    \"\"\"A coarse row from scratch: E takes its even sites.\"\"\"
     half = g[o + HALF]
     mode = g[o + MODE]
     index = g[o + ROWFROM]
     weight = g[o + ROWMEAN]
+    even = (n + 1) >> 1
+    odd = n >> 1
     if mode == BY_SAME:
-        mix1(F, q, Y, y + U(p * half), T(1), m, mode == BY_SAME)
+        mix1(E, q, Y, y, T(1), even, mode == BY_SAME)
+        mix1(O, q, Y, y + U(half), T(1), odd, mode == BY_SAME)
     elif mode == BY_TABLE:
-        gather_table(F, q, Y, y, nt, U(index), t, U(weight), p, n, m)
+        gather_table(E, q, Y, y, nt, U(index), t, U(weight), 0 * n, n, even)
+        gather_table(O, q, Y, y, nt, U(index), t, U(weight), 1 + 0 * n, n, odd)
     else:
         # Away from the ends the taps of coarse site i are those of site 2 moved by i - 2.
         r = weight + 2
-        a = y + U(nt[index + 2] + p - 2)
-        b = y + U(nt[index + 2 + n] + p - 2)
+        a = y + U(nt[index + 2] - 2)
+        b = y + U(nt[index + 2 + n] - 2)
         if t[r + 2 * n] == T(0):
-            gather2(F, q, Y, a, b, t[r], t[r + n], m)
+            gather2(E, O, q, Y, a, b, t[r], t[r + n], odd)
         else:
-            gather3(F, q, Y, a, b, y + U(nt[index + 2 + 2 * n] + p - 2), t[r], t[r + n], t[r + 2 * n], m)
+            gather3(E, O, q, Y, a, b, y + U(nt[index + 2 + 2 * n] - 2), t[r], t[r + n], t[r + 2 * n], odd)
         for end in range(2):
             i = 0 if end == 0 else n - 1
-            if (i - p) & 1 == 0:
-                v = T(0)
-                for tap in range(TAPS):
-                    v += t[weight + tap * n + i] * Y[y + U(nt[index + tap * n + i])]
-                F[q + U(i >> 1)] = v
+            v = T(0)
+            for tap in range(TAPS):
+                v += t[weight + tap * n + i] * Y[y + U(nt[index + tap * n + i])]
+            if i & 1 == 0:
+                E[q + U(i >> 1)] = v
+            else:
+                O[q + U(i >> 1)] = v
 
 """
+    )
 
 
 def _restrict_plane(form: Form) -> str:
@@ -224,8 +238,10 @@ def _restrict_plane(form: Form) -> str:
 restrict_rows(Y, y, S, s, nt, t, g, o, {coarse})
 p = (g[oc + PARITY] + z{index}) & 1
 q = U(g[oc + BASE]) + U(z) * U(g[oc + STEP]){place}
-restrict_half(FA, q, p, (n + 1 - p) >> 1, n, Y, y, nt, t, g, o)
-restrict_half(FB, q, 1 - p, (n + p) >> 1, n, Y, y, nt, t, g, o)
+if p == 0:
+    restrict_row(FA, FB, q, n, Y, y, nt, t, g, o)
+else:
+    restrict_row(FB, FA, q, n, Y, y, nt, t, g, o)
 """
     loops = form.rows("    ", "strips[row, 2 * #], strips[row, 2 * # + 1]", body)
     return f"""\

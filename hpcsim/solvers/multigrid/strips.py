@@ -19,7 +19,7 @@ from hpcsim.solvers.multigrid.stages import Stage
 
 Range = tuple[int, int]
 
-LEAST_SITES = 2**15
+LEAST_SITES = 2**18 + 1
 """Fewer sites than this are not worth a second thread."""
 
 
@@ -61,7 +61,12 @@ def parts_of(level: Level, lag: int, threads: int) -> int:
 
 
 def strip_rows(
-    level: Level, stages: Sequence[Stage], lags: Sequence[int], reach: Sequence[int], threads: int, target: Target | None
+    level: Level,
+    stages: Sequence[Stage],
+    lags: Sequence[int],
+    reach: Sequence[int],
+    threads: int,
+    target: Target | None,
 ) -> tuple[NDArray[np.int64], int]:
     """The table of strips of a pass.
 

@@ -137,7 +137,9 @@ class Tables:
         if mode == fields.NESTED:
             # The taps of site 2 are moved along the row, those without weight too.
             sites = np.clip(sites, 0, None)
-            places = np.where((weights != 0.0) | (np.arange(n) == 2)[:, None], (sites & 1) * level.pitch + (sites >> 1), 0)
+            places = np.where(
+                (weights != 0.0) | (np.arange(n) == 2)[:, None], (sites & 1) * level.pitch + (sites >> 1), 0
+            )
         self.put(number, "ROWFROM", self.integers(places.T))
         self.put(number, "ROWMEAN", self.numbers(weights.T))
 

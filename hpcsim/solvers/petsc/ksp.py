@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,8 +106,7 @@ class KspSolver(Owner):
         ksp.setOptionsPrefix(self._options.prefix)
         self._parts.configure(ksp)
         ksp.setTolerances(self._rtol, self._atol, max_it=max_iterations)
-        ksp.setInitialGuessNonzero(True)
-        ksp.setConvergenceHistory()
+        ksp.setConvergenceHistory(reset=True)
         if progress is not None:
             ksp.setMonitor(lambda _, iteration, norm: progress(iteration, norm))
         with self._parts.explained():
@@ -150,22 +150,33 @@ class KspSolver(Owner):
         ConfigError
             If a vector has the wrong form, or an option was not used in the first solve either.
         """
-        ksp, parts = self._ksp, self._parts
+        ksp, parts, name = self._ksp, self._parts, self._options.name
         self._set_tolerances(self._rtol if rtol is None else rtol, self._atol if atol is None else atol)
-        self._b.check(b, f"{self._options.name}: right-hand side")
-        np.multiply(b, parts.sign, out=self._b.own)
-        with self._x.holding(x, f"{self._options.name}: solution") as solution, parts.explained():
+        with self._x.holding(x, f"{name}: solution") as solution, self._right_side(b) as right, parts.explained():
+            # A start from zero spares a product with the matrix.
+            ksp.setInitialGuessNonzero(self._library.context.any(bool(x.any())))
             parts.operator.getNullSpace().remove(solution)
             begun = time.perf_counter()
             ksp.setUp()
             ready = time.perf_counter()
-            self._b.vec.stateIncrease()
-            ksp.solve(self._b.vec, solution)
+            ksp.solve(right, solution)
             parts.operator.getNullSpace().remove(solution)
-            ended = time.perf_counter()
-            outcome = self._outcome(solution, {"set-up": ready - begun, "solve": ended - ready})
+            outcome = self._outcome(right, {"set-up": ready - begun, "solve": time.perf_counter() - ready})
         self._options.settle(finished=True)
         return outcome
+
+    @contextmanager
+    def _right_side(self, b: Vector) -> Iterator[Any]:
+        """The right-hand side with the sign of the matrix."""
+        what = f"{self._options.name}: right-hand side"
+        if self._parts.sign == 1.0:
+            with self._b.holding(b, what) as held:
+                yield held
+            return
+        self._b.check(b, what)
+        with self._b.vec as own:
+            np.multiply(b, self._parts.sign, out=own)
+        yield self._b.vec
 
     def _set_tolerances(self, rtol: float, atol: float) -> None:
         """Take tolerances over, but for those that the user gave as options."""
@@ -175,7 +186,7 @@ class KspSolver(Owner):
             rtol if given("ksp_rtol") is None else now[0], atol if given("ksp_atol") is None else now[1]
         )
 
-    def _outcome(self, solution: Any, seconds: dict[str, float]) -> Outcome:
+    def _outcome(self, right: Any, seconds: dict[str, float]) -> Outcome:
         """What PETSc says of the solve."""
         ksp = self._ksp
         code, iterations = ksp.getConvergedReason(), ksp.getIterationNumber()
@@ -184,7 +195,7 @@ class KspSolver(Owner):
         if converged and ksp.getNormType() == self._library.petsc.KSP.NormType.NONE:
             # Nothing was measured on the way, so the end is.
             residual = ksp.buildResidual()
-            history = (self._b.vec.norm(), residual.norm())
+            history = (right.norm(), residual.norm())
             residual.destroy()
             rtol, atol, _, _ = ksp.getTolerances()
             converged = history[1] <= max(rtol * history[0], atol)

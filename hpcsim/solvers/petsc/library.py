@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from hpcsim.errors import ConfigError, ConvergenceError, HpcsimError, MemoryBudgetError
+from hpcsim.errors import ConfigError, ConvergenceError, HpcsimError, MemoryBudgetError, unknown_name
 
 if TYPE_CHECKING:
     from hpcsim.comm.context import Context
@@ -23,6 +24,7 @@ INSTALL = (
 )
 # Signals are handled by the run; a file of options in the home directory would change results unseen.
 _ARGUMENTS = ("hpcsim", "-no_signal_handler", "-skip_petscrc")
+_UNKNOWN_TYPE = re.compile(r"\b(KSP|PC|SNES|TS) type (\S+)")
 # Error codes of petscerror.h.
 _MEMORY = frozenset({55})
 _NUMERIC = frozenset({71, 72, 81, 82, 91})
@@ -168,7 +170,24 @@ class Library:
         try:
             yield
         except self.petsc.Error as error:
-            raise _translated(error, what) from error
+            raise self._translated(error, what) from error
+
+    def _translated(self, error: Any, what: str) -> HpcsimError:
+        """Our error for one of PETSc: the last lines of its traceback, which name the cause."""
+        lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()[1:]]
+        causes = [line for line in lines if line and "() at " not in line]
+        where = next((line.split("()", 1)[0] for line in reversed(lines) if "() at " in line), "PETSc")
+        unknown = _UNKNOWN_TYPE.search(" ".join(causes))
+        if unknown is not None:
+            kind, given = unknown.groups()
+            names = [name for key, name in vars(getattr(self.petsc, kind).Type).items() if key.isupper()]
+            return ConfigError(f"{what}: {unknown_name(f'{kind} type', given.rstrip('.'), set(names))}")
+        text = f"{what}: {where}: {'; '.join(causes) if causes else str(error)}"
+        if error.ierr in _MEMORY:
+            return MemoryBudgetError(text)
+        if error.ierr in _NUMERIC:
+            return ConvergenceError(text)
+        return ConfigError(text) if error.ierr in _REQUEST else HpcsimError(text)
 
     def used(self, option: str) -> bool:
         """Whether PETSc has asked for an option of its database since it was put there, on this rank."""
@@ -214,18 +233,3 @@ def _world(context: Context) -> Any:
     # A serial context in a process that runs MPI must not wait for the other ranks.
     mpi = sys.modules.get("mpi4py.MPI")
     return mpi.COMM_SELF if mpi is not None and mpi.Is_initialized() else None
-
-
-def _translated(error: Any, what: str) -> HpcsimError:
-    """Our error for one of PETSc: the last lines of its traceback, which name the cause."""
-    lines = [line.split("] ", 1)[-1].strip() for line in str(error).splitlines()[1:]]
-    causes = [line for line in lines if line and "() at " not in line]
-    where = next((line.split("()", 1)[0] for line in reversed(lines) if "() at " in line), "PETSc")
-    text = f"{what}: {where}: {'; '.join(causes) if causes else str(error)}"
-    if error.ierr in _MEMORY:
-        return MemoryBudgetError(text)
-    if error.ierr in _NUMERIC:
-        return ConvergenceError(text)
-    if error.ierr in _REQUEST:
-        return ConfigError(text)
-    return HpcsimError(text)

@@ -44,6 +44,8 @@ class Parts(Owner):
         Options of the user; those for the preconditioner win over what is chosen here.
     preconditioner : str or Preconditioner
         A name in the table, an object, or ``"auto"``.
+    signed : bool
+        Whether the sign of a matrix with a negative diagonal is changed.
 
     Attributes
     ----------
@@ -61,7 +63,12 @@ class Parts(Owner):
     """
 
     def __init__(
-        self, library: Library, system: System, options: SolverOptions, preconditioner: str | Preconditioner = AUTO
+        self,
+        library: Library,
+        system: System,
+        options: SolverOptions,
+        preconditioner: str | Preconditioner = AUTO,
+        signed: bool = True,
     ) -> None:
         super().__init__()
         self._library, self._system, self._options = library, system, options
@@ -70,7 +77,7 @@ class Parts(Owner):
         wanted = self.preconditioner.needs_rows or system.apply is None
         rows = system.rows if wanted else None
         # Methods for positive definite matrices meet our elliptic operators, which are negative definite.
-        self.sign = -1.0 if rows is not None and negative_diagonal(library, rows) else 1.0
+        self.sign = -1.0 if signed and rows is not None and negative_diagonal(library, rows) else 1.0
         self._assembled: Matrix | None = None
         if rows is not None:
             self._assembled = self.keep(
@@ -133,3 +140,18 @@ class Parts(Owner):
         elif kind == "python":
             kind = pc.getPythonContext().name
         return f"PETSc {ksp.getType()} with {kind}"
+
+
+def refuse_own_matrix(parts: Parts, options: SolverOptions) -> None:
+    """Refuse preconditioners that put a matrix of their own in place of the Jacobian.
+
+    Raises
+    ------
+    ConfigError
+        If this is one.
+    """
+    if parts.preconditioner.own_matrix:
+        name = parts.choice.name
+        raise ConfigError(
+            f"{options.name}: preconditioner {name} cannot follow a changing Jacobian; use gamg or geometric"
+        )

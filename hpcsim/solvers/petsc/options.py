@@ -89,7 +89,7 @@ def flatten(table: Mapping[str, Any]) -> list[Pair]:
 
 
 def _text(value: str | int | float) -> str:
-    """Value as PETSc reads it; an option that is switched on stands alone, since some of them would take a file name."""
+    """Value as PETSc reads it; one that is switched on stands alone, since some would take ``true`` as a file name."""
     if value is True:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcsim.errors import ConfigError
 from hpcsim.solvers.outcome import Outcome
-from hpcsim.solvers.petsc.linear import Parts
+from hpcsim.solvers.petsc.linear import Parts, refuse_own_matrix
 from hpcsim.solvers.petsc.options import SolverOptions
 from hpcsim.solvers.petsc.owner import Owner
 from hpcsim.solvers.petsc.reasons import FAILED_LINEAR, linear_reason, nonlinear_reason
@@ -110,7 +109,7 @@ class SnesSolver(Owner):
         snes.setJacobian(self._differentiate, self._parts.operator, self._parts.matrix)
         # The size of a step says nothing about the residual: only the tolerances that were asked for count.
         snes.setTolerances(self._rtol, self._atol, 0.0, self._limit)
-        snes.setConvergenceHistory()
+        snes.setConvergenceHistory(reset=True)
         ksp = snes.getKSP()
         self._parts.configure(ksp)
         ksp.setTolerances(linear_rtol, 0.0, max_it=linear_iterations)
@@ -183,16 +182,3 @@ class SnesSolver(Owner):
         norms = snes.getConvergenceHistory()[0]
         history = tuple(float(norm) for norm in norms)
         return Outcome(self.method, code > 0, reason, snes.getIterationNumber(), history, seconds)
-
-
-def refuse_own_matrix(parts: Parts, options: SolverOptions) -> None:
-    """Refuse preconditioners that put a matrix of their own in place of the Jacobian.
-
-    Raises
-    ------
-    ConfigError
-        If this is one.
-    """
-    if parts.preconditioner.own_matrix:
-        name = parts.choice.name
-        raise ConfigError(f"{options.name}: preconditioner {name} cannot follow a changing Jacobian; use gamg or geometric")

@@ -18,7 +18,7 @@ SMALL = 2000
 
 # What is tried in turn for each symbolic type: a preconditioner, and why it suits.
 _TABLE: dict[str, tuple[tuple[str, str], ...]] = {
-    "pointwise": (("point_block_jacobi", "no site couples to another, so the blocks of the sites are the whole matrix"),),
+    "pointwise": (("point_block_jacobi", "no site couples to another: the blocks of the sites are the whole matrix"),),
     "elliptic": (
         ("native_multigrid", "elliptic operators need a coarse correction, and the native cycle covers this one"),
         ("gamg", "elliptic operators need a coarse correction; algebraic multigrid finds it for any lattice"),
@@ -85,7 +85,7 @@ def choose(library: Library, system: System, wanted: str | Preconditioner = AUTO
 
 def _automatic(library: Library, system: System) -> Choice:
     """The first one without an obstacle, small systems and systems without entries apart."""
-    passed = []
+    passed: list[str] = []
     if system.rows is not None and system.size <= SMALL and system.multigrid is None and system.kind != "pointwise":
         return Choice("direct", f"only {system.size} unknowns", PRECONDITIONERS.get("direct")())
     for name, reason in (*_TABLE.get(system.kind, ()), *_TABLE["general"]):

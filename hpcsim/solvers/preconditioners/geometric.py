@@ -180,12 +180,11 @@ def coarser_star(star: Star, axes: tuple[Axis, ...]) -> Star:
     Star(axes=(Axis(count=4, spacing=1.0, vertex=False, ends=None, first=0),), lower=(1.0,), upper=(1.0,), centre=1.0)
     """
     lower, upper = [], []
-    weights = [(float(low), float(up)) for low, up in zip(star.lower, star.upper, strict=True)]  # type: ignore[arg-type]
+    weights = [(float(low), float(up)) for low, up in zip(star.lower, star.upper, strict=True)]
     for axis, coarse, (low, up) in zip(star.axes, axes, weights, strict=True):
         ratio = axis.spacing / coarse.spacing
         second, first = (low + up) / 2 * ratio**2, (up - low) / 2 * ratio
         lower.append(second - first)
         upper.append(second + first)
-    constant = float(star.centre) + sum(low + up for low, up in weights)  # type: ignore[arg-type]
+    constant = float(star.centre) + sum(low + up for low, up in weights)
     return replace(star, axes=axes, lower=tuple(lower), upper=tuple(upper), centre=constant - sum(lower) - sum(upper))
-

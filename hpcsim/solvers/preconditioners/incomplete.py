@@ -51,4 +51,6 @@ class IncompleteCholesky(IncompleteLU):
 
     def obstacle(self, library: Library, system: System) -> str:
         """Several ranks, or a matrix that is not symmetric."""
-        return super().obstacle(library, system) or ("" if system.symmetric else "icc needs a symmetric matrix; use ilu")
+        return super().obstacle(library, system) or (
+            "" if system.symmetric else "icc needs a symmetric matrix; use ilu"
+        )

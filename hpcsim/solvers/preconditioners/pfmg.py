@@ -104,13 +104,13 @@ class _StructMatrix:
         """
         own = rows.row_numbers()
         steps = self._steps(own + rows.first, rows.indices)
-        if self._library.context.any(bool((sum(np.abs(step) for step in steps) > 1).any())):
+        if self._library.context.any(bool((np.abs(steps).sum(axis=0) > 1).any())):
             raise ConfigError("pfmg: rows reach beyond the next neighbours along the axes; use gamg")
         # One value per row and place of the star, zeros included: MatZeroEntries of this type writes out of bounds
         # (PETSc 3.18), so nothing may be left as it was.
         ndim = len(steps)
         values = np.zeros((rows.count, 2 * ndim + 1))
-        column = ndim + sum((axis + 1) * step for axis, step in enumerate(steps))
+        column = ndim + np.arange(1, ndim + 1) @ np.array(steps)
         np.add.at(values, (own, column), self._sign * rows.data)
         strides, places = self._places(rows)
         shifts = np.array([*(-stride for stride in reversed(strides)), 0, *strides])

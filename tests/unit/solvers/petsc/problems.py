@@ -97,10 +97,14 @@ def poisson_case(context, axes, native=False, star=True, **known) -> Case:
         known["null_space"] = grid_constants(axes, boxes[context.rank])
     symmetric = all(axis.ends is None or not axis.vertex or axis.ends[0].fixed for axis in axes)
     known = {"symmetric": symmetric, "kind": "elliptic", **known}
-    case = Case(
-        context, matrix, counts, grid=BoxGrid(tuple(axes), boxes), star=laplacian(tuple(axes)) if star else None, **known
+    return Case(
+        context,
+        matrix,
+        counts,
+        grid=BoxGrid(tuple(axes), boxes),
+        star=laplacian(tuple(axes)) if star else None,
+        **known,
     )
-    return case
 
 
 def unit_axes(cells, kind="dirichlet", vertex=False):

@@ -1,0 +1,1 @@
+"""Structure of sparse matrices, and the storage and order of unknowns that suit it."""
