@@ -20,6 +20,7 @@ INTEGRATORS = Registry(
         "implicit_midpoint": "hpcsim.integrators.implicit:implicit_midpoint",
         "imex_ark3": "hpcsim.integrators.imex:imex_ark3",
         "exponential_modes": "hpcsim.integrators.spectral:exponential_modes",
+        "petsc_ts": "hpcsim.integrators.petsc_ts:petsc_ts",
         "exponential_euler": "hpcsim.integrators.exponential:exponential_euler",
     },
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from hpcsim.integrators.scheme import Scheme, renamed
 from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.joint import Part
 from hpcsim.sweeps.sweep import Solve, Stage
-from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.expr import Access, Expr, Symbol
 from hpcsim.symbolic.system import Constraint
 
@@ -58,7 +58,7 @@ def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
         return scheme
     start = tuple(group.solve(discrete, 0.0, {}) for group in groups)
     moving = _moving(groups, frozenset(discrete.system.orders))
-    stages: list[Stage | Solve | Propagate] = []
+    stages: list[Part] = []
     for stage in scheme.stages:
         if isinstance(stage, Stage):
             stages += _solves(stage, moving, discrete)

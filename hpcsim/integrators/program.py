@@ -13,9 +13,9 @@ from hpcsim.integrators.raw import CompiledRawKernel, RawKernel
 from hpcsim.integrators.scheme import Scheme
 from hpcsim.kernels.loopnest import LoopNest
 from hpcsim.sweeps.compiled import CompiledStage, CompiledSweep
+from hpcsim.sweeps.joint import Joint, Part
 from hpcsim.sweeps.setting import Setting
-from hpcsim.sweeps.sweep import Solve, Stage
-from hpcsim.sweeps.transforms import Propagate
+from hpcsim.sweeps.sweep import Stage
 
 
 class Solver(Protocol):
@@ -26,7 +26,7 @@ class Solver(Protocol):
         ...
 
 
-SolveMaker = Callable[[Solve | Propagate], Solver]
+SolveMaker = Callable[[Joint], Solver]
 
 
 class SolveStage:
@@ -93,7 +93,7 @@ class Program:
             # Wall planes that a condition fixes are never updated and have no error.
             setting.state[name].flat.fill(0.0)
 
-    def _compiled(self, stage: Stage | Solve | Propagate) -> CompiledStage | SolveStage:
+    def _compiled(self, stage: Part) -> CompiledStage | SolveStage:
         if isinstance(stage, Stage):
             return CompiledStage(stage, self._setting)
         if self._make_solve is None:

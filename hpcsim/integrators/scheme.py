@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from hpcsim.errors import FormulaError
 from hpcsim.lattice.domain import Domain
 from hpcsim.sweeps.discrete import Discrete
-from hpcsim.sweeps.sweep import Solve, Stage
-from hpcsim.sweeps.transforms import Propagate
+from hpcsim.sweeps.joint import Joint, Part
 from hpcsim.symbolic.discretize import rate_register
 from hpcsim.symbolic.expr import Access, Expr, Symbol, transform
 from hpcsim.symbolic.system import Equation
@@ -45,11 +44,11 @@ class Scheme:
         Additional register to the field whose shape it has.
     saved : frozenset of str
         Additional registers that carry state from step to step (a restart needs them).
-    stages : tuple of Stage, Solve or Propagate
+    stages : tuple of Part
         The step.
     swaps : tuple of (str, str)
         Registers whose storage is exchanged at the end of the step.
-    start : tuple of Stage or Solve
+    start : tuple of Part
         Carried out once before the first step.
     rates : mapping of str to str
         Second-order field to the register that holds its initial rate.
@@ -57,7 +56,7 @@ class Scheme:
         Largest stable dt from the spectrum of the linearised system (see `Spectrum`).
     error_registers : tuple of str
         For an embedded pair: registers of scaled errors; a step is accepted if none exceeds 1.
-    constraints : tuple of Solve
+    constraints : tuple of Joint
         Solved before a look at the state: their unknowns follow from the other fields.
     bounding : callable
         The part of an equation that bounds the step (all of it, unless the scheme integrates some of it exactly).
@@ -67,14 +66,14 @@ class Scheme:
     order: int
     extra: Mapping[str, str]
     saved: frozenset[str]
-    stages: tuple[Stage | Solve | Propagate, ...]
+    stages: tuple[Part, ...]
     swaps: tuple[tuple[str, str], ...]
     limit: Callable[[Spectrum], float]
-    start: tuple[Stage | Solve, ...] = ()
+    start: tuple[Part, ...] = ()
     rates: Mapping[str, str] = field(default_factory=dict)
     error_registers: tuple[str, ...] = ()
     bounding: Callable[[Equation], Equation] = _whole
-    constraints: tuple[Solve, ...] = ()
+    constraints: tuple[Joint, ...] = ()
 
     @property
     def unlimited(self) -> bool:

@@ -32,7 +32,7 @@ from hpcsim.simulation.noise import add_noises, compile_noises
 from hpcsim.simulation.observe import Observer, observed_sweeps
 from hpcsim.solvers.options import solver_options
 from hpcsim.solvers.petsc.session import Session
-from hpcsim.solvers.solve import Solves
+from hpcsim.solvers.solves import Solves
 from hpcsim.sweeps.setting import Setting
 from hpcsim.symbolic.operators import AXES
 from hpcsim.timing import Timers

@@ -36,6 +36,7 @@ from hpcsim.simulation.sponge import with_damping
 from hpcsim.solvers.options import unknown_solvers
 from hpcsim.solvers.propagate import mode_axes
 from hpcsim.sweeps.discrete import Discrete
+from hpcsim.sweeps.evolve import Evolve
 from hpcsim.sweeps.sweep import Solve
 from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.discretize import Discretizer
@@ -111,7 +112,7 @@ class Case:
     def solvers(self) -> tuple[str, ...]:
         """Names of the solvers that the scheme needs, in the order of their first use."""
         stages = (*self.scheme.start, *self.scheme.stages, *self.scheme.constraints)
-        return tuple(dict.fromkeys(stage.name for stage in stages if isinstance(stage, Solve)))
+        return tuple(dict.fromkeys(stage.name for stage in stages if isinstance(stage, (Solve, Evolve))))
 
     @property
     def staggered(self) -> bool:

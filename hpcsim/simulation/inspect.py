@@ -11,8 +11,10 @@ from hpcsim.simulation.build import make_setting
 from hpcsim.simulation.case import Case
 from hpcsim.simulation.layout import case_layout
 from hpcsim.simulation.warmup import shrunk
+from hpcsim.sweeps.evolve import Evolve
+from hpcsim.sweeps.joint import Part
 from hpcsim.sweeps.setting import Setting
-from hpcsim.sweeps.sweep import Solve, Stage
+from hpcsim.sweeps.sweep import Solve
 from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.operators import AXES
@@ -62,7 +64,7 @@ def _stencils(case: Case, setting: Setting) -> str:
     return "\n".join(lines)
 
 
-def _steps(case: Case, setting: Setting) -> list[tuple[int, Stage | Solve | Propagate, list[LoopNest]]]:
+def _steps(case: Case, setting: Setting) -> list[tuple[int, Part, list[LoopNest]]]:
     """Number, stage and loop nests of every stage."""
     stages = enumerate(case.scheme.stages)
     return [(number, stage, [setting.make_nest(sweep) for sweep in stage.sweeps]) for number, stage in stages]
@@ -86,6 +88,10 @@ def _nests(case: Case, setting: Setting) -> str:
         if isinstance(stage, Propagate):
             lines.append(f"{place} exact in the modes of {stage.unknown[0]}, with the weights")
             lines += [f"  {to_text(weight)} at {offset}" for offset, weight in stage.weights]
+        if isinstance(stage, Evolve):
+            lines.append(f"{place} inner steps of PETSc's TS, implicit and explicit rates apart")
+            for unknown, *rates in zip(stage.unknowns, stage.implicit, stage.explicit, strict=True):
+                lines.append(f"  {unknown[0]}: {' | '.join(to_text(normal_form(rate)) for rate in rates)}")
         if isinstance(stage, Solve):
             lines.append(f"{place} {_kind(stage)}")
             lines += [f"  0 = {to_text(normal_form(residual))}" for residual in stage.residuals]

@@ -60,7 +60,7 @@ class Operator:
         self._table = f"{problem.name}@coefficients"
         if self._varying:
             self._add(self._table, FieldSpec(self._table, len(self._varying), dtype=setting.dtype))
-        residual, product = self._stage(problem.residuals), self._stage(self._product_values())
+        residual, product = self.stage(problem.residuals), self.stage(self._product_values())
         table = self._tabulation()
         self._compile([residual, product, *table])
         self._residual = CompiledStage(residual, setting)
@@ -101,7 +101,7 @@ class Operator:
             return entry.coefficient
         return Access(self._table, self._varying.index(entry), (0,) * len(entry.offset))
 
-    def _stage(self, values: Sequence[Expr]) -> Stage:
+    def stage(self, values: Sequence[Expr]) -> Stage:
         """A stage that puts one value per unknown into the result registers, one sweep per location."""
         groups: dict[Location, list[Assignment]] = {}
         for column, value in enumerate(values):
@@ -147,6 +147,10 @@ class Operator:
     def residual(self, t: float, dt: float, out: Vector) -> Vector:
         """Residuals at time t, for a step of dt, at the unknowns as they are; collective."""
         self._residual.run(t, dt)
+        return self.unknowns.pack(self._results, out)
+
+    def results(self, out: Vector) -> Vector:
+        """What a stage of `stage` left."""
         return self.unknowns.pack(self._results, out)
 
     def apply(self, x: Vector, out: Vector, t: float, dt: float) -> Vector:

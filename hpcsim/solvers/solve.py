@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpcsim.solvers.choose import Choice, choose
@@ -12,9 +10,7 @@ from hpcsim.solvers.linear.base import Equations, LinearSolver
 from hpcsim.solvers.newton import newton
 from hpcsim.solvers.operator import Operator
 from hpcsim.solvers.outcome import Outcome
-from hpcsim.solvers.propagate import CompiledPropagate
 from hpcsim.sweeps.compiled import CompiledSweep
-from hpcsim.sweeps.transforms import Propagate
 from hpcsim.symbolic.expr import Symbol
 
 if TYPE_CHECKING:
@@ -144,53 +140,3 @@ class CompiledSolve:
             self._solver.free()
             self._solver = None
         self._directions.free()
-
-
-class Solves:
-    """Makes compiled solves and keeps them: stages that differ in their time alone share one.
-
-    Parameters
-    ----------
-    setting : Setting
-        The run.
-    options : callable
-        Options of a solver by its name.
-    session : Session
-        PETSc, if it is needed.
-    """
-
-    def __init__(self, setting: Setting, options: Callable[[str], SolverOptions], session: Session) -> None:
-        self._setting = setting
-        self._options = options
-        self._session = session
-        self.made: dict[Solve | Propagate, CompiledSolve | CompiledPropagate] = {}
-
-    def __call__(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
-        """The compiled form of a problem; collective when it is new."""
-        key = replace(problem, time=0.0)
-        if key not in self.made:
-            self.made[key] = self._compiled(key)
-        return self.made[key]
-
-    def _compiled(self, problem: Solve | Propagate) -> CompiledSolve | CompiledPropagate:
-        if isinstance(problem, Propagate):
-            return CompiledPropagate(problem, self._setting)
-        return CompiledSolve(problem, self._setting, self._options(problem.name), self._session)
-
-    def record(self) -> dict[str, dict[str, Any]]:
-        """What the record of a run says, by the name of the solver; stages of one name are added up."""
-        found: dict[str, dict[str, Any]] = {}
-        for problem, solve in self.made.items():
-            own = solve.record()
-            before = found.get(problem.name)
-            if before is not None and own:
-                own |= {key: before[key] + own[key] for key in ("solves", "iterations")}
-            if own:
-                found[problem.name] = own
-        return found
-
-    def free(self) -> None:
-        """Give all back, in the order in which they were made; collective."""
-        for solve in self.made.values():
-            solve.free()
-        self.made.clear()

@@ -36,6 +36,8 @@ class Solution:
         Axes.
     time : float
         Length of the run.
+    integrators : tuple of str
+        Schemes to look at; none stands for all that take the model.
     """
 
     model: Callable[[int], Model]
@@ -46,6 +48,7 @@ class Solution:
     diffusive: bool = False
     ndim: int = 1
     time: float = 0.5
+    integrators: tuple[str, ...] = ()
 
 
 def _advected(x: Any, y: Any, t: float) -> Any:
@@ -54,6 +57,10 @@ def _advected(x: Any, y: Any, t: float) -> Any:
 
 def _heat(x: Any, t: float) -> Any:
     return np.exp(0.5 * np.sin(x) - t)
+
+
+def _entangled(x: Any, y: Any, t: float) -> Any:
+    return np.cos(x) * math.exp(-1.1 * t) + 0.5 * np.sin(2 * x + y) * math.exp(-3.9 * t)
 
 
 def _waves(x: Any, y: Any, t: float) -> Any:
@@ -67,6 +74,9 @@ def _massive(x: Any, t: float) -> Any:
 _G = "0.5*sin(x)"
 # For u = exp(g - t) with D = 1 + cos(x)/2: u_t - (D u_x)_x = -u*(1 + D*(g'**2 + g'') + D'*g').
 _HEAT_SOURCE = f"-exp({_G} - t)*(1 + (1 + 0.5*cos(x))*((0.5*cos(x))**2 - 0.5*sin(x)) - 0.5*sin(x)*0.5*cos(x) - 0.3)"
+# For T = exp(g - t) with a conductivity K = 1 + cos(x)/2 and a capacity C: C*T_t = (K T_x)_x + source.
+_CAPACITY = "(1 + 0.3*sin(x))"
+_HEATING = f"-exp({_G} - t)*({_CAPACITY} + (1 + 0.5*cos(x))*((0.5*cos(x))**2 - 0.5*sin(x)) - 0.5*sin(x)*0.5*cos(x))"
 # For E = exp(h)*cos(1.3 t): E_tt - E_xx + chi**2 E = E*(chi**2 - 1.69 - (h'**2 + h'')).
 _MASS = "(0.5 + 0.3*cos(x))"
 _MASS_SOURCE = f"exp(0.5*sin(x))*cos(1.3*t)*({_MASS}**2 - 1.69 - ((0.5*cos(x))**2 - 0.5*sin(x)))"
@@ -91,6 +101,31 @@ SOLUTIONS = {
         diffusive=True,
         time=0.2,
     ),
+    "heat": Solution(
+        lambda order: Model(
+            name="heat",
+            parameters={"conductivity": "1 + 0.5*cos(x)", "capacity": _CAPACITY, "source": _HEATING},
+            order=order,
+        ),
+        "T",
+        {"T": f"exp({_G})"},
+        _heat,
+        lambda dx: 0.1 * dx**2,
+        diffusive=True,
+        time=0.2,
+        integrators=("crank_nicolson", "rk4"),
+    ),
+    "entanglement_density": Solution(
+        lambda order: Model(name="entanglement_density", parameters={"D": 0.7, "gamma": 0.4}, order=order),
+        "rho",
+        {"rho": "cos(x) + 0.5*sin(2*x + y)"},
+        _entangled,
+        lambda dx: 0.1 * dx**2,
+        diffusive=True,
+        ndim=2,
+        time=0.2,
+        integrators=("exponential_modes", "rk4"),
+    ),
     "klein_gordon": Solution(
         lambda order: Model(name="klein_gordon", parameters={"chi": 0.5}, order=order),
         "E",
@@ -109,3 +144,6 @@ SOLUTIONS = {
         lambda dx: 0.12 * dx,
     ),
 }
+
+STATIONARY = {"poisson": "test_potential.py"}
+"""Models without time derivatives, and where their exact solutions are."""

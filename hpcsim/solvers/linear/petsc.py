@@ -17,6 +17,7 @@ from hpcsim.solvers.petsc.nullspace import NullSpace, constants, grid_constants
 from hpcsim.solvers.petsc.options import SolverOptions
 from hpcsim.solvers.petsc.system import System
 from hpcsim.solvers.preconditioners.boxes import BoxGrid
+from hpcsim.solvers.rows import Rows
 from hpcsim.solvers.unknowns import Vector
 
 _ROUNDING = 1e-12
@@ -36,26 +37,10 @@ class PetscSolver:
         options = equations.options
         library = equations.session.library
         own = SolverOptions(library, equations.operator.problem.name, equations.session.book)
-        self._solver = KspSolver(
-            library, self._system(equations), own, options.preconditioner, options.rtol, options.atol,
-            options.max_iterations,
-        )  # fmt: skip
+        system = make_system(equations, self._assembly.rows())
+        tolerances = options.rtol, options.atol, options.max_iterations
+        self._solver = KspSolver(library, system, own, options.preconditioner, *tolerances)
         self.method = self._solver.method
-
-    def _system(self, equations: Equations) -> System:
-        operator = equations.operator
-        unknowns, rows = operator.unknowns, self._assembly.rows()
-        axes = grid_axes(equations)
-        star = make_star(equations, axes) if axes is not None and operator.linear.constant else None
-        return System(
-            unknowns.size, unknowns.total, unknowns.block_size, rows,
-            symmetric=equations.symmetric and operator.linear.kind == "elliptic",
-            kind=operator.linear.kind,
-            null_space=_null_space(equations),
-            grid=_boxes(equations, axes) if axes is not None else None,
-            star=star,
-            fields=None if unknowns.together else tuple(unknowns.positions()),
-        )  # fmt: skip
 
     def update(self, equations: Equations) -> None:
         """Take up coefficients that have changed."""
@@ -68,6 +53,22 @@ class PetscSolver:
     def free(self) -> None:
         """Destroy all objects of PETSc, in the same order on all ranks."""
         self._solver.free()
+
+
+def make_system(equations: Equations, rows: Rows) -> System:
+    """What PETSc's solvers and preconditioners are told of a problem; collective."""
+    operator = equations.operator
+    unknowns, axes = operator.unknowns, grid_axes(equations)
+    star = make_star(equations, axes) if axes is not None and operator.linear.constant else None
+    return System(
+        unknowns.size, unknowns.total, unknowns.block_size, rows,
+        symmetric=equations.symmetric and operator.linear.kind == "elliptic",
+        kind=operator.linear.kind,
+        null_space=_null_space(equations),
+        grid=_boxes(equations, axes) if axes is not None else None,
+        star=star,
+        fields=None if unknowns.together else tuple(unknowns.positions()),
+    )  # fmt: skip
 
 
 def _null_space(equations: Equations) -> NullSpace | None:

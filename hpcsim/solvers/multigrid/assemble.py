@@ -172,7 +172,8 @@ class Assembler:
         restricts = stages[-1].restricts
         target = self._target(number) if restricts else None
         behind = lags(stages)
-        rows, parts = strip_rows(level, stages, behind, reach, self.threads, target)
+        found = strip_rows(level, stages, behind, reach, self.threads, target)
+        rows, parts = found.rows, found.parts
         width = 2 * level.outer
         place = self._strip_rows
         self.strips.append(rows)
@@ -184,7 +185,7 @@ class Assembler:
         assert rows.shape[1] == width * (1 + len(stages))
         self.parts = max(self.parts, parts)
         coarse = min(number + 1, len(self.levels) - 1)
-        self._emit([fields.PASS, number, coarse, first, len(stages), place, parts, 1])
+        self._emit([fields.PASS, number, coarse, first, len(stages), place, parts, found.tiles])
         for stage, own in zip(stages, reach, strict=True):
             for register in stage.writes:
                 self._right[number, register] = own

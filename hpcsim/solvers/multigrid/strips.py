@@ -18,6 +18,10 @@ from hpcsim.solvers.multigrid.level import Level
 from hpcsim.solvers.multigrid.stages import Stage
 
 Range = tuple[int, int]
+Across = tuple[list[Range], list[list[Range]]]
+
+TILE_BYTES = 2**18
+"""Room in the cache of a core for the rows of all planes that a pass has in hand."""
 
 LEAST_SITES = 2**18 + 1
 """Fewer sites than this are not worth a second thread."""
@@ -45,11 +49,36 @@ class Target:
             return 0, 0
         return int(self.first[axis][rows[0] : rows[1]].min()), int(self.last[axis][rows[0] : rows[1]].max()) + 1
 
+    def ready(self, axis: int, end: int) -> int:
+        """One past the last coarse row whose sources all lie below a fine row."""
+        lo, hi = self.rows[axis]
+        return next((k for k in range(lo, hi) if self.last[axis][k] >= end), hi)
+
     def within(self, planes: Range) -> Range:
         """Coarse planes whose sources all lie in a range of fine planes."""
         lo, hi = self.rows[0]
         inside = [k for k in range(lo, hi) if self.first[0][k] >= planes[0] and self.last[0][k] < planes[1]]
         return (inside[0], inside[-1] + 1) if inside else (lo, lo)
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The table of a pass.
+
+    Attributes
+    ----------
+    rows : int64 array
+        One strip a row: coarse range per outer axis, then the range per stage and outer axis. First the strips that
+        run side by side, each as so many tiles, then those around the edges between them.
+    parts : int
+        Strips that run side by side.
+    tiles : int
+        Tiles of each of them.
+    """
+
+    rows: NDArray[np.int64]
+    parts: int
+    tiles: int
 
 
 def parts_of(level: Level, lag: int, threads: int) -> int:
@@ -60,14 +89,24 @@ def parts_of(level: Level, lag: int, threads: int) -> int:
     return max(1, min(threads, planes // (2 * lag + 4)))
 
 
+def tile_edges(level: Level, lag: int, bytes_per_site: int) -> list[int]:
+    """Where axis 1 is cut, so that the planes a pass has in hand stay in the cache of a core.
+
+    Stage j of a tile works lag(j) rows below stage 0, so tiles done one after the other leave nothing between them.
+    """
+    if level.outer < 2:
+        return [0, 0]
+    first, last = level.first[1], level.last[1]
+    row = (lag + 3) * bytes_per_site * level.sites * int(np.prod(level.own[2:]))
+    count = max(1, round((last - first) * row / TILE_BYTES))
+    # A tile must be wider than what it hands to the next one.
+    count = max(1, min(count, (last - first) // (2 * lag + 6)))
+    return [first + edge for edge in even_edges(last - first, count)]
+
+
 def strip_rows(
-    level: Level,
-    stages: Sequence[Stage],
-    lags: Sequence[int],
-    reach: Sequence[int],
-    threads: int,
-    target: Target | None,
-) -> tuple[NDArray[np.int64], int]:
+    level: Level, stages: Sequence[Stage], lags: Sequence[int], reach: Sequence[int], threads: int, target: Target | None
+) -> Strips:
     """The table of strips of a pass.
 
     Parameters
@@ -82,45 +121,63 @@ def strip_rows(
         Most strips.
     target : Target or None
         What the last stage restricts to.
-
-    Returns
-    -------
-    rows : int64 array
-        One strip a row: coarse range per outer axis, then the range per stage and outer axis. First the strips that
-        run side by side, then those around the edges between them.
-    parts : int
-        Number of the former.
     """
     parts = parts_of(level, lags[-1], threads)
     edges = [level.first[0] + e for e in even_edges(level.own[0], parts)]
-    sides = [[_side(level, axis, width) for width in reach] for axis in range(level.outer)]
-    across = [[sides[axis][j] for axis in range(1, level.outer)] for j in range(len(stages))]
-    if target is not None:
-        across[-1] = [
-            _union(target.sources(axis, target.rows[axis]), (level.first[axis], level.last[axis]))
-            for axis in range(1, level.outer)
-        ]
+    cuts = tile_edges(level, lags[-1], _bytes_per_site(stages))
+    tiles = [_tile(level, lags, reach, target, cuts, tile) for tile in range(len(cuts) - 1)]
+    whole = _tile(level, lags, reach, target, [0, 0], 0)
     rows, done = [], []
     for part in range(parts):
         planes = []
-        for j, lag in enumerate(lags):
-            low = sides[0][j][0] if part == 0 else edges[part] + lag
-            high = sides[0][j][1] if part == parts - 1 else edges[part + 1] - lag
+        for lag, width in zip(lags, reach, strict=True):
+            side = _side(level, 0, width)
+            low = side[0] if part == 0 else edges[part] + lag
+            high = side[1] if part == parts - 1 else edges[part + 1] - lag
             planes.append((low, high))
         coarse = (0, 0)
         if target is not None:
             coarse = target.rows[0] if parts == 1 else _share(target, planes[-1], part == 0, part == parts - 1)
             planes[-1] = _clip(_union(planes[-1], target.sources(0, coarse)), planes[-1], part, parts)
         done.append(coarse)
-        rows.append(_row(coarse, target, planes, across))
+        rows += [_row(coarse, tile, planes) for tile in tiles]
     for edge in range(1, parts):
         planes = [(edges[edge] - lag, edges[edge] + lag) for lag in lags]
         coarse = (0, 0)
         if target is not None:
             coarse = (done[edge - 1][1], done[edge][0])
             planes[-1] = _union(planes[-1], target.sources(0, coarse))
-        rows.append(_row(coarse, target, planes, across))
-    return np.array(rows, np.int64), parts
+        rows.append(_row(coarse, whole, planes))
+    return Strips(np.array(rows, np.int64), parts, len(tiles))
+
+
+def _bytes_per_site(stages: Sequence[Stage]) -> int:
+    """Of a plane in hand: iterate and right side of the level, arrays in natural order beside them."""
+    return 16 if any(stage.own_rows for stage in stages) else 8
+
+
+def _tile(
+    level: Level, lags: Sequence[int], reach: Sequence[int], target: Target | None, cuts: Sequence[int], tile: int
+) -> Across:
+    """Ranges on the axes other than the first: coarse rows, then fine rows per stage."""
+    coarse = list(target.rows[1:]) if target is not None else [(0, 0)] * (level.outer - 1)
+    fine = [[_side(level, axis, width) for axis in range(1, level.outer)] for width in reach]
+    first, last = tile == 0, tile == len(cuts) - 2
+    if level.outer > 1:
+        for lag, ranges in zip(lags, fine, strict=True):
+            low, high = ranges[0]
+            ranges[0] = (low if first else cuts[tile] - lag, high if last else cuts[tile + 1] - lag)
+    if target is not None:
+        for axis in range(1, level.outer):
+            own = fine[-1][axis - 1] if axis == 1 else (level.first[axis], level.last[axis])
+            if axis == 1:
+                ready = [target.ready(1, cuts[k] - lags[-1]) for k in (tile, tile + 1)] if len(cuts) > 2 else [0, 0]
+                rows = coarse[0]
+                coarse[0] = (rows[0] if first else ready[0], rows[1] if last else ready[1])
+                if first and last:
+                    own = (level.first[1], level.last[1])
+            fine[-1][axis - 1] = _union(target.sources(axis, coarse[axis - 1]), own)
+    return coarse, fine
 
 
 def _side(level: Level, axis: int, width: int) -> Range:
@@ -145,11 +202,9 @@ def _share(target: Target, planes: Range, first: bool, last: bool) -> Range:
     return low, high
 
 
-def _row(coarse: Range, target: Target | None, planes: Sequence[Range], across: Sequence[Sequence[Range]]) -> list[int]:
-    outer = 1 + len(across[0])
-    rows = [coarse, *(target.rows[1:] if target is not None else [(0, 0)] * (outer - 1))]
-    row = [value for pair in rows for value in pair]
-    for own, others in zip(planes, across, strict=True):
-        for pair in (own, *others):
-            row += pair
+def _row(coarse: Range, across: Across, planes: Sequence[Range]) -> list[int]:
+    rows, fine = across
+    row = [value for pair in (coarse, *rows) for value in pair]
+    for own, others in zip(planes, fine, strict=True):
+        row += [value for pair in (own, *others) for value in pair]
     return row

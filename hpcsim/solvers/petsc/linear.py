@@ -119,6 +119,8 @@ class Parts(Owner):
         pc = ksp.getPC()
         with self.explained():
             pc.setType(kind)
+            # Smoothers work with the assembled matrix, which is cheaper than an action and always there.
+            pc.setUseAmat(False)
             chosen.attach(pc, library, system, self._options, self.sign)
 
     def explained(self) -> Any:
