@@ -61,11 +61,14 @@ class Model:
     equations : mapping of str to str, optional
         ``"dt(u)"`` or ``"dtt(u)"`` to its right-hand side.
     fields : mapping, optional
-        Field name to its options (``centring``, ``components``); by default one cell-centred scalar per equation.
+        Field name to its options (``centring``, ``components``); by default one cell-centred scalar per equation and
+        convolution.
     parameters : mapping, optional
         Numbers, formulas, or lists of them.
     derived : mapping of str to str, optional
         Derived fields.
+    convolutions : mapping, optional
+        Fields that are integrals of others, as in ``[model.convolutions]``.
     name : str
         A built-in model instead of equations.
     order : int
@@ -87,6 +90,7 @@ class Model:
     name: str = "equations"
     order: int = 2
     kernels: Sequence[str] = ()
+    convolutions: Mapping[str, Mapping[str, Any]] | None = None
 
     def section(self) -> dict[str, Any]:
         """The section ``[model]`` of a configuration."""
@@ -94,12 +98,15 @@ class Model:
         if self.name == "equations":
             equations = dict(self.equations or {})
             names = [left[left.find("(") + 1 : left.rfind(")")].strip() for left in equations]
+            names += self.convolutions or ()
             section["fields"] = {k: dict(v) for k, v in (self.fields or {name: {} for name in names}).items()}
             section["equations"] = equations
         if self.kernels:
             section["kernels"] = list(self.kernels)
         if self.derived:
             section["derived"] = dict(self.derived)
+        if self.convolutions:
+            section["convolutions"] = {name: dict(table) for name, table in self.convolutions.items()}
         return section
 
 

@@ -18,6 +18,7 @@ KINDS = Registry(
         "codecs": "hpcsim.output.compress:CODECS",
         "curves": "hpcsim.lattice.curve:CURVES",
         "exchanges": "hpcsim.comm.exchange:EXCHANGES",
+        "greens": "hpcsim.solvers.fft.greens:GREENS",
         "histories": "hpcsim.output.writers:HISTORIES",
         "initial": "hpcsim.models.initials:INITIAL",
         "integrators": "hpcsim.integrators:INTEGRATORS",

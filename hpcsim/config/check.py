@@ -127,11 +127,11 @@ def _files(initial: Mapping[str, Start | tuple[Start, ...]], directory: Path | N
 def _model_form(model: Model) -> Found:
     """Either a named model or equations; one equation for each rate."""
     if model.name != EQUATIONS:
-        for key in ("fields", "equations"):
+        for key in ("fields", "equations", "convolutions"):
             if getattr(model, key):
                 yield ("model", key), f"only read with name = \"{EQUATIONS}\"; the model is '{model.name}'"
         return
-    if not model.equations:
+    if not model.equations and not model.convolutions:
         yield ("model",), "needs the name of a model or a table [model.equations]"
     elif not model.fields:
         yield ("model",), "a model written as equations needs a table [model.fields], e.g. u = {}"
@@ -170,7 +170,7 @@ def _field_names(document: Mapping[str, Any]) -> Found:
     fields = [*_table(document, "model", "fields")]
     if not fields or _table(document, "model").get("name", EQUATIONS) != EQUATIONS:
         return
-    for path in (("model", "equations"), ("initial",), ("boundary",)):
+    for path in (("model", "equations"), ("model", "convolutions"), ("initial",), ("boundary",)):
         for name in _table(document, *path):
             rate = rate_of(name)
             field = rate[1] if rate else solved(name) or name

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from hpcsim.config.schema import Config
 from hpcsim.config.sections.boundary import Condition, FieldBoundary
 from hpcsim.config.sections.checkpoint import Checkpoint
+from hpcsim.config.sections.convolution import ConvolutionEntry, KernelEntry
 from hpcsim.config.sections.initial import Start
 from hpcsim.config.sections.lattice import Lattice
 from hpcsim.config.sections.memory import Memory
@@ -42,6 +43,8 @@ def tables() -> dict[str, type[Section]]:
         "[boundary.field]": FieldBoundary,
         "[model]": Model,
         "[model.fields] field": FieldEntry,
+        "[model.convolutions] field": ConvolutionEntry,
+        "A kernel": KernelEntry,
         "[initial] field": Start,
         "[run]": Run,
         "[solver]": Solver,

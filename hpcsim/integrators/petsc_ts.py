@@ -12,6 +12,7 @@ from hpcsim.integrators.scheme import Scheme, no_limit
 from hpcsim.integrators.splitting import Splitting
 from hpcsim.sweeps.discrete import Discrete
 from hpcsim.sweeps.evolve import Evolve
+from hpcsim.symbolic.noise import reads_noise
 
 
 def petsc_ts(discrete: Discrete) -> Scheme:
@@ -29,7 +30,7 @@ def petsc_ts(discrete: Discrete) -> Scheme:
                 f"petsc_ts needs dt() equations, but dtt({equation.field}) is of second order; write it as a system of "
                 "first order"
             )
-    if discrete.discretizer.noises:
+    if any(reads_noise(equation.rhs) for equation in system.equations):
         raise FormulaError("petsc_ts repeats inner steps, so equations may not hold noise(); use crank_nicolson")
     split = Splitting.of(system)
     parts = [(place(equation), *split(equation.rhs)) for equation in system.equations]

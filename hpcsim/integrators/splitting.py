@@ -24,7 +24,7 @@ class Splitting:
     evolving : collection of str
         Fields with a time derivative; those that never change are coefficients.
     constrained : collection of str
-        Fields that follow from the others by a constraint; terms that hold one are explicit.
+        Fields that follow from the others by a constraint or a convolution; terms that hold one are explicit.
 
     Examples
     --------
@@ -40,7 +40,8 @@ class Splitting:
     @classmethod
     def of(cls, system: System) -> Splitting:
         """The splitting of a system."""
-        return cls(frozenset(system.orders), frozenset(constraint.field for constraint in system.constraints))
+        given = (*system.constraints, *system.convolutions)
+        return cls(frozenset(system.orders), frozenset(part.field for part in given))
 
     def __call__(self, expr: Expr) -> tuple[Expr, Expr]:
         """The implicit and the explicit part of a continuous right-hand side, which is their sum."""

@@ -33,6 +33,9 @@ class Model:
         ``"dt(u)"`` or ``"dtt(u)"`` to the right-hand side.
     derived : dict of str to str
         Names for formulas that equations, output and diagnostics may use.
+    convolutions : dict of str to dict
+        Fields that are integrals at every time: ``{"Phi": {"source": "-4*pi*G*rho", "kernel": "coulomb"}}``; ``mode`` may
+        be given too. Source and kernel may be lists with one entry per component.
     quantities : dict of str to dict of str to str
         Default diagnostics: ``{"content": {"integral": "u"}}``; also max, min, mean and norm2. Their formulas may use
         ``dt`` and, for a second-order field E, the earlier time level ``E_prev``.
@@ -61,6 +64,7 @@ class Model:
     parameters: dict[str, ParameterValue]
     equations: dict[str, str]
     derived: dict[str, str] = field(default_factory=dict)
+    convolutions: dict[str, dict[str, Any]] = field(default_factory=dict)
     quantities: dict[str, dict[str, str]] = field(default_factory=dict)
     integrator: str = "rk4"
     boundary_vectors: tuple[str, ...] = ()
@@ -89,7 +93,7 @@ class Model:
                 faults.extend(Problem(f"model.fields.{name}", problem.message) for problem in error.problems)
         if faults:
             raise ConfigError(faults)
-        return build_system(ndim, locations, self.parameters, self.equations, self.derived)
+        return build_system(ndim, locations, self.parameters, self.equations, self.derived, self.convolutions)
 
     def with_dtype(self, dtype: str) -> Model:
         """The same model with the values of every field in another number type."""

@@ -10,7 +10,7 @@ from hpcsim.errors import ConfigError, Problem
 from hpcsim.models import MODELS
 from hpcsim.models.base import Model
 
-OWN_TABLES = ("fields", "equations")
+OWN_TABLES = ("fields", "equations", "convolutions")
 
 
 def build_model(
@@ -21,6 +21,7 @@ def build_model(
     fields: Mapping[str, Any] | None = None,
     equations: Mapping[str, str] | None = None,
     derived: Mapping[str, str] | None = None,
+    convolutions: Mapping[str, Mapping[str, Any]] | None = None,
     dtype: str = "float64",
 ) -> Model:
     """The model of a case.
@@ -31,7 +32,7 @@ def build_model(
         Name in the table of models; ``"equations"`` for one given by `fields` and `equations`.
     ndim : int
         Axes of the lattice, 1 to 4.
-    parameters, fields, equations, derived : mapping, optional
+    parameters, fields, equations, derived, convolutions : mapping, optional
         The tables of the section. `derived` may be added to any model.
     dtype : str
         Number type of every field that does not name its own.
@@ -58,9 +59,10 @@ def build_model(
     builder = MODELS.get(name)
     if name == "equations":
         tables = {field: _with_dtype(entry, dtype) for field, entry in (fields or {}).items()}
-        own: Model = builder(ndim, parameters, fields=tables, equations=equations, derived=derived)
+        texts = {"equations": equations, "derived": derived, "convolutions": convolutions}
+        own: Model = builder(ndim, parameters, fields=tables, **texts)
         return own
-    for key, table in zip(OWN_TABLES, (fields, equations), strict=True):
+    for key, table in zip(OWN_TABLES, (fields, equations, convolutions), strict=True):
         if table:
             text = f"model '{name}' has its own {key}; leave the table out or use name = \"equations\""
             raise ConfigError([Problem(f"model.{key}", text)])

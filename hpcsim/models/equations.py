@@ -22,8 +22,9 @@ def equations(
     fields: Mapping[str, Mapping[str, Any] | FieldSpec] | None = None,
     equations: Mapping[str, str] | None = None,
     derived: Mapping[str, str] | None = None,
+    convolutions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Model:
-    """The equations of the case file: [model.fields], [model.parameters], [model.equations], [model.derived].
+    """The equations of the case file: [model.fields], [model.parameters], [model.equations], [model.convolutions].
 
     By default leapfrog advances it if every equation is one for dtt(field), else the fourth-order Runge-Kutta scheme.
     """
@@ -39,6 +40,7 @@ def equations(
             parameters=values,
             equations=dict(equations or {}),
             derived=dict(derived or {}),
+            convolutions={name: dict(table) for name, table in (convolutions or {}).items()},
             description="equations of the case file",
         )
         orders = set(model.system(ndim).orders.values())

@@ -170,6 +170,7 @@ def make_case(config: Config) -> Case:
         quantities = faults.collect(lambda: parse_quantities(config, model, system, scheme), "diagnostics")
     outputs = faults.collect(lambda: _outputs(config, system), "output.fields")
     faults.problems += _compression_problems(config, system)
+    faults.problems += _convolution_problems(system, domain, conditions)
     kernels = faults.collect(lambda: _kernels(config, specs, system), "model.kernels") or ()
     if faults.problems or scheme is None or initial is None or quantities is None or outputs is None:
         raise faults.error()
@@ -193,6 +194,15 @@ def _refuse_misfits(case: Case, faults: Faults) -> None:
             location = case.system.locations[field][component]
             check = partial(mode_axes, stage, case.domain, location, case.conditions, field)
             faults.collect(check, "boundary")
+
+
+def _convolution_problems(system: System, domain: Domain, conditions: Conditions) -> list[Problem]:
+    """Faults of kernels and modes; the catalogue is loaded only for cases that have convolutions."""
+    if not system.convolutions:
+        return []
+    from hpcsim.solvers.convolve import convolution_problems
+
+    return convolution_problems(system, domain, conditions)
 
 
 def _has_end(config: Config, system: System) -> None:
@@ -222,6 +232,7 @@ def _model(config: Config) -> Model:
         fields=section.get("fields", {}),
         equations=section.get("equations", {}),
         derived=section.get("derived", {}),
+        convolutions=section.get("convolutions", {}),
         dtype=config.run.dtype,
     )
 
@@ -276,10 +287,11 @@ def _initial(config: Config, domain: Domain, model: Model, system: System) -> di
     given = config.to_mapping().get("initial", {})
     faults = Faults()
     rates = {f"dt({name})": name for name, order in system.orders.items() if order == 2}
+    integrals = {part.field for part in system.convolutions}
     conditions: dict[str, InitialCondition] = {}
     for key, value in given.items():
         name = rates.get(key, key)
-        if name not in model.fields:
+        if name not in model.fields or name in integrals:
             faults.problems.append(Problem(dotted(("initial", key)), _no_initial(key, model, rates)))
             continue
         setting = {
@@ -313,6 +325,8 @@ def _kernels(config: Config, specs: Mapping[str, FieldSpec], system: System) -> 
 
 def _no_initial(key: str, model: Model, rates: Mapping[str, str]) -> str:
     """Why a key of ``[initial]`` has no meaning."""
+    if key in model.convolutions:
+        return "the values of this field follow from its convolution; remove them"
     if key.removeprefix("dt(").removesuffix(")") in model.fields:
         return "a first rate is given for second-order equations, dtt(field) = ..., only; remove it"
     return unknown_name("field", key, [*model.fields, *rates])

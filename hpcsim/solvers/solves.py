@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcsim.sweeps.evolve import Evolve
 from hpcsim.sweeps.joint import Joint
 from hpcsim.sweeps.sweep import Solve
-from hpcsim.sweeps.transforms import Propagate
+from hpcsim.sweeps.transforms import Convolve, Propagate
 
 if TYPE_CHECKING:
+    from hpcsim.solvers.convolve import Convolutions
     from hpcsim.solvers.options import SolverOptions
     from hpcsim.solvers.petsc.session import Session
     from hpcsim.sweeps.setting import Setting
@@ -50,6 +51,7 @@ class Solves:
         self._setting = setting
         self._options = options
         self._session = session
+        self._convolutions: Convolutions | None = None
         self.made: dict[Joint, CompiledJoint] = {}
 
     def __call__(self, problem: Joint) -> CompiledJoint:
@@ -65,6 +67,8 @@ class Solves:
             from hpcsim.solvers.propagate import CompiledPropagate
 
             return CompiledPropagate(problem, self._setting)
+        if isinstance(problem, Convolve):
+            return self._convolved(problem)
         options = self._options(problem.name)
         if isinstance(problem, Evolve):
             from hpcsim.solvers.evolve import CompiledEvolve
@@ -74,6 +78,13 @@ class Solves:
         from hpcsim.solvers.solve import CompiledSolve
 
         return CompiledSolve(problem, self._setting, options, self._session)
+
+    def _convolved(self, problem: Convolve) -> CompiledJoint:
+        from hpcsim.solvers.convolve import CompiledConvolve, Convolutions
+
+        if self._convolutions is None:
+            self._convolutions = Convolutions(self._setting)
+        return CompiledConvolve(problem, self._setting, self._convolutions)
 
     def record(self) -> dict[str, dict[str, Any]]:
         """What the record of a run says, by the name of the solver; parts of one name are added up."""
@@ -92,3 +103,6 @@ class Solves:
         for solve in self.made.values():
             solve.free()
         self.made.clear()
+        if self._convolutions is not None:
+            self._convolutions.free()
+            self._convolutions = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hpcsim.sweeps.evolve import Evolve
 from hpcsim.sweeps.sweep import Solve, Stage
-from hpcsim.sweeps.transforms import Propagate
+from hpcsim.sweeps.transforms import Convolve, Propagate
 
-Joint = Solve | Propagate | Evolve
+Joint = Solve | Propagate | Convolve | Evolve
 """Each has a name, a time, the sweeps that come before it, and the expressions it evaluates."""
 
 Part = Stage | Joint

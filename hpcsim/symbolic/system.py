@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hpcsim.errors import ConfigError, FormulaError, Problem, unknown_name
+from hpcsim.symbolic.convolution import Convolution, Reader
 from hpcsim.symbolic.discretize import Location
 from hpcsim.symbolic.expr import (
     Coordinate,
@@ -14,6 +16,7 @@ from hpcsim.symbolic.expr import (
     Expr,
     FieldValue,
     FluxDerivative,
+    Num,
     Rate,
     Static,
     Symbol,
@@ -72,6 +75,8 @@ class System:
         Names of derived fields, in order of definition.
     constraints : tuple of Constraint
         One per component of a field that follows from the others without a time derivative.
+    convolutions : tuple of Convolution
+        One per component of a field that is an integral over the others.
     """
 
     ndim: int
@@ -82,6 +87,7 @@ class System:
     meanings: Mapping[str, Value]
     derived: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
+    convolutions: tuple[Convolution, ...] = ()
 
     @property
     def components(self) -> dict[str, int]:
@@ -113,6 +119,7 @@ def build_system(
     parameters: Mapping[str, ParameterValue],
     equations: Mapping[str, str],
     derived: Mapping[str, str] | None = None,
+    convolutions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> System:
     """Parse a model.
 
@@ -129,6 +136,8 @@ def build_system(
         what is zero for the right phi.
     derived : mapping of str to str, optional
         Derived fields; usable in equations, outputs and diagnostics.
+    convolutions : mapping, optional
+        Field to the table with ``source``, ``kernel`` and ``mode`` of the integral that it is.
 
     Raises
     ------
@@ -140,12 +149,14 @@ def build_system(
     builder.check_names([*parameters, *(derived or {})], "model.parameters")
     builder.read_parameters(parameters)
     builder.read_derived(derived or {})
-    found = builder.read_equations(equations)
+    found = builder.read_equations(equations, frozenset(convolutions or ()))
+    taken = {part.field for part in (*found, *builder.constraints)}
+    integrals = builder.reader().read(convolutions or {}, taken)
     if builder.problems:
         raise FormulaError(builder.problems)
     return System(
         ndim, dict(locations), found, builder.symbols, builder.statics, builder.meanings, tuple(derived or {}),
-        tuple(builder.constraints),
+        tuple(builder.constraints), integrals,
     )  # fmt: skip
 
 
@@ -229,8 +240,17 @@ class _Builder:
             if value is not None:
                 self.meanings[name] = value
 
-    def read_equations(self, equations: Mapping[str, str]) -> tuple[Equation, ...]:
-        """All equations, component by component; constraints are kept aside."""
+    def reader(self) -> Reader:
+        """Reads the tables of convolutions, once parameters and derived fields are known."""
+        constants = {
+            name: value
+            for name, value in self.meanings.items()
+            if isinstance(value, Expr) and all(_constant(node) for node in value.walk() if not node.children)
+        }
+        return Reader(self.ndim, self.components, frozenset(self.symbols), constants, self._parse, self._fault)
+
+    def read_equations(self, equations: Mapping[str, str], elsewhere: frozenset[str]) -> tuple[Equation, ...]:
+        """All equations, component by component; constraints are kept aside, fields given elsewhere need none."""
         found: list[Equation] = []
         seen: set[str] = set()
         # An unnamed constraint is for a field without any other equation, so it comes last.
@@ -240,7 +260,11 @@ class _Builder:
             if match is None and not _ZERO.match(left):
                 self._fault(where, "the left side must be dt(field), dtt(field), solve(field) or 0")
                 continue
-            verb, name = (match[1], match[2]) if match is not None else ("solve", self._unknown(right, where, seen))
+            verb, name = (
+                (match[1], match[2])
+                if match is not None
+                else ("solve", self._unknown(right, where, seen | elsewhere))
+            )
             if not name:
                 continue
             if name not in self.components:
@@ -255,11 +279,11 @@ class _Builder:
                 else:
                     order = 2 if verb == "dtt" else 1
                     found += [Equation(name, component, order, rhs) for component, rhs in enumerate(parts)]
-        if not equations:
+        if not equations and not elsewhere:
             self._fault("model.equations", 'at least one equation is needed, e.g. "dt(u)" = "D*laplacian(u)"')
         return tuple(found)
 
-    def _unknown(self, text: str, where: str, seen: set[str]) -> str:
+    def _unknown(self, text: str, where: str, seen: Collection[str]) -> str:
         """The field that ``0 = ...`` is solved for: the only one without an equation that is differentiated."""
         value = self._parse(text, where)
         if value is None:
@@ -268,7 +292,7 @@ class _Builder:
             n for part in parts_of(value) for n in part.walk() if isinstance(n, (Derivative, FluxDerivative))
         ]
         inside = {n.name for derivative in derivatives for n in derivative.walk() if isinstance(n, FieldValue)}
-        unknown = sorted(inside - seen)
+        unknown = sorted(inside - set(seen))
         if len(unknown) == 1:
             return unknown[0]
         choice = (
@@ -304,3 +328,7 @@ class _Builder:
 
     def _fault(self, where: str, message: str) -> None:
         self.problems.append(Problem(where, message))
+
+
+def _constant(leaf: Expr) -> bool:
+    return isinstance(leaf, Num) or isinstance(leaf, Symbol) and leaf.name != "t"

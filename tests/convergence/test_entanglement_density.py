@@ -61,6 +61,38 @@ def test_qg_01_order_two_in_space(start) -> None:
     assert abs(slopes[-1] - 2.0) < 0.02
 
 
+@pytest.mark.parametrize("order", [2, 4])
+@pytest.mark.parametrize("steps", [1, 50])
+def test_qg_01_exponential_integrator_is_exact_in_time(start, order: int, steps: int) -> None:
+    """QG-01: exponential_modes has the mode factor at every step size, to 1e-10 and better."""
+    n, D, gamma, time = 24, 0.3, 0.7, 5.0
+    initial = {"rho": "cos(2*pi*2*x/24)*cos(2*pi*3*y/24) + 2*cos(2*pi*x/24)"}
+    run = density(
+        start, [n, n], parameters={"D": D, "gamma": gamma}, order=order, initial=initial,
+        integrator="exponential_modes", dt=time / steps,
+    )  # fmt: skip
+    x = (np.arange(n) + 0.5) * 2 * math.pi / n
+    rate = rates([n, n], 1.0, D, gamma, order)
+    wanted = np.cos(2 * x)[:, None] * np.cos(3 * x) * math.exp(-rate[2, 3] * time)
+    wanted += 2 * np.cos(x)[:, None] * math.exp(-rate[1, 0] * time)
+    assert np.abs(run.run(steps=steps)["rho"] - wanted).max() <= 1e-13
+
+
+def test_qg_01_exponential_integrator_is_of_order_two_in_space(start) -> None:
+    """QG-01: one step of any length leaves the error of the differences alone."""
+    D, gamma, time = 0.05, 0.3, 0.4
+    errors = []
+    for n in (16, 32, 64, 128):
+        run = density(
+            start, [n], 1.0 / n, parameters={"D": D, "gamma": gamma}, initial={"rho": "sin(2*pi*x)"},
+            integrator="exponential_modes", dt=time,
+        )  # fmt: skip
+        first = run["rho"].copy()
+        factor = math.exp(-(D * (2 * math.pi) ** 2 + gamma) * time)
+        errors.append(np.abs(run.run(steps=1)["rho"] - factor * first).max())
+    assert abs(math.log2(errors[-2] / errors[-1]) - 2.0) < 0.01
+
+
 def test_qg_01_a_positive_coefficient_smooths(start) -> None:
     """QG-01: diffusion lowers the peak, raises the trough and keeps the content; a negative D is refused."""
     run = density(start, [20, 20], parameters={"D": 0.5}, initial={"rho": {"kind": "random", "mean": 1.0}})
@@ -147,6 +179,43 @@ def test_qg_02_the_limit_of_small_steps(start) -> None:
     groups = bins_of(wanted, 6)
     assert max(map(abs, z_scores(power, wanted, groups))) <= 4
     assert max(map(abs, z_scores(power, 1.2 * wanted, groups))) > 4
+
+
+@pytest.mark.parametrize("dt", [0.05, 1.0, 30.0])
+def test_qg_02_exact_variance_at_every_step_size(start, dt: float) -> None:
+    """QG-02: with exponential_modes every mode has the variance sigma^2/(2 (D k^2 + gamma)), however large the step."""
+    parameters = {"D": D, "gamma": GAMMA, "sigma": SIGMA}
+    run = density(start, [96, 80], parameters=parameters, integrator="exponential_modes", dt=dt, seed=11)
+    run.run(steps=max(3, round(8 / dt)))
+    rate = rates([96, 80], 1.0, D, GAMMA)
+    wanted, groups = SIGMA**2 / (2 * rate), bins_of(rate, 8)
+    at = np.fft.fftn(run["rho"], norm="ortho")[None]
+    assert max(map(abs, z_scores(np.abs(at) ** 2, wanted, groups))) <= 4
+    assert max(map(abs, z_scores(np.abs(at) ** 2, 1.2 * wanted, groups))) > 4
+    # What a step adds is independent of what was there, with the variance that is missing.
+    fresh = np.fft.fftn(run.run(steps=1)["rho"], norm="ortho")[None] - np.exp(-rate * dt) * at
+    kick = wanted * -np.expm1(-2 * rate * dt)
+    assert max(map(abs, z_scores(np.abs(fresh) ** 2, kick, groups))) <= 4
+    cross = ((fresh * at.conj()).real / np.sqrt(kick * wanted)).ravel()
+    assert max(abs(cross[g].mean()) * math.sqrt(cross[g].size) for g in groups) <= 4
+
+
+@pytest.mark.parametrize("dt", [0.1, 20.0])
+def test_qg_02_exact_variance_between_walls(start, dt: float) -> None:
+    """QG-02: the same in the sine and cosine modes of a box."""
+    from scipy.fft import dct, dst
+
+    shape = (64, 60)
+    lattice = Lattice(shape, upper=[float(n) for n in shape], boundary={"x": "dirichlet", "y": "neumann"})
+    model = Model(name="entanglement_density", parameters={"D": D, "gamma": GAMMA, "sigma": SIGMA})
+    run = start(lattice, model, integrator="exponential_modes", dt=dt, seed=3)
+    rho = run.run(steps=max(3, round(8 / dt)))["rho"]
+    angles = np.pi * np.arange(1, 65)[:, None] / 64, np.pi * np.arange(60) / 60
+    rate = GAMMA + D * sum(4 * np.sin(angle / 2) ** 2 for angle in angles)
+    modes = dct(dst(rho, 2, axis=0, norm="ortho"), 2, axis=1, norm="ortho")
+    groups = bins_of(rate, 6)
+    assert max(map(abs, z_scores(modes[None] ** 2, SIGMA**2 / (2 * rate), groups))) <= 4
+    assert max(map(abs, z_scores(modes[None] ** 2, 1.25 * SIGMA**2 / (2 * rate), groups))) > 4
 
 
 def test_qg_02_brownian_motion_without_drift(start) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from hpcsim.config.sections.convolution import ConvolutionEntry
 from hpcsim.config.values import Formula, FrozenDict, Name, Section, Table, Value, fault, key, shown
 
 EQUATIONS = "equations"
@@ -68,6 +69,9 @@ class Model(Section):
         text="Right-hand sides with the key dt(field) or dtt(field), and constraints, what is zero, with the key "
         "solve(field), or 0 where only one field can be meant.",
         default_factory=FrozenDict,
+    )
+    convolutions: Table[ConvolutionEntry] = key(
+        text="Fields that are integrals of others, each with a source, a kernel and a mode.", default_factory=FrozenDict
     )
     kernels: Annotated[tuple[Name, ...], Field(max_length=16)] = key(
         (), "Own functions run after every step, registered by a plug-in, as in `hpcsim list kernels`."

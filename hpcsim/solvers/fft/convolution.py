@@ -189,7 +189,7 @@ def truncated_modes(context: Context, transform: Transform, green: Green, thread
         return green.truncated(np.sqrt(sum(part**2 for part in parts)), radius)
 
     # The sum over wavenumbers has the volume of the period below it, the convolution that of a cell above.
-    values = there.forward(sample_box(closed_form, waves, there.box))
+    values = there.forward(sample_box(context, closed_form, waves, there.box))
     values *= transform.scale / math.prod(periods)
     there.free()
     back = Transform(context, [Basis("dct1", n, b.spacing, n, n) for n, b in zip(halves, bases, strict=True)], threads)

@@ -11,6 +11,7 @@ from hpcsim.errors import ConfigError
 from hpcsim.solvers.fft.basis import Basis
 from hpcsim.solvers.fft.local import dense_is_faster
 from hpcsim.solvers.fft.separation import Separation, separate
+from hpcsim.solvers.fft.transform import LINE_LIMIT
 from hpcsim.solvers.grid import Star
 
 FAST_NS, SLOW_NS, SLOWEST_NS = 2.4, 15.0, 40.0
@@ -89,6 +90,8 @@ def direct_is_faster(star: Star, ranks: int = 1) -> tuple[bool, str]:
     >>> direct_is_faster(laplacian((Axis(64, 1.0, False, None), Axis(64, 1.0, False, (End(1, 1), End(1, 1))))))[0]
     False
     """
+    if len(star.axes) == 1 and ranks > 1 and star.size >= LINE_LIMIT:
+        return False, f"a line of {star.size} sites is too long for every rank to hold"
     try:
         separation = separate(star)
     except ConfigError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.comm.redistribute import Redistribution
+from hpcsim.errors import ConfigError
 from hpcsim.lattice.box import Box, extent
 from hpcsim.solvers.fft.basis import Basis, fourier
 from hpcsim.solvers.fft.transform import Transform
@@ -99,13 +100,13 @@ def sampled_modes(
         axes = [Basis("dct1", n, b.spacing, n, n) for n, b in zip(middles, transform.bases, strict=True)]
         own = Transform(context, axes, threads)
         offsets = [np.arange(basis.count) * basis.spacing for basis in axes]
-        modes = own.forward(sample_box(sampler, offsets, own.box))
+        modes = own.forward(sample_box(context, sampler, offsets, own.box))
         modes *= factor
         own.free()
         return folded_modes(context, transform, modes, own.spectral_box)
     whole = Transform(context, [fourier(b.length, b.spacing) for b in transform.bases], threads)
     offsets = [b.spacing * wrapped(b.length) for b in transform.bases]
-    values = sample_box(sampler, offsets, whole.box)
+    values = sample_box(context, sampler, offsets, whole.box)
     if not wraps:
         for axis, (basis, offset) in enumerate(zip(transform.bases, offsets, strict=True)):
             inside = np.abs(offset) < (basis.count - 0.5) * basis.spacing
@@ -169,13 +170,38 @@ def wrapped(length: int) -> NDArray[np.int64]:
     return np.where(place < (length + 1) // 2, place, place - length)
 
 
-def sample_box(sampler: Sampler, offsets: Sequence[NDArray[np.float64]], box: Box) -> NDArray[np.float64]:
-    """Values of a kernel on a box of offsets, layer by layer so that little memory is needed besides."""
+def sample_box(
+    context: Context, sampler: Sampler, offsets: Sequence[NDArray[np.float64]], box: Box
+) -> NDArray[np.float64]:
+    """Values of a kernel on a box of offsets, layer by layer so that little memory is needed besides; collective.
+
+    Parameters
+    ----------
+    context : Context
+        The ranks.
+    sampler : callable
+        The kernel.
+    offsets : sequence of ndarray
+        Offsets of all places of each axis.
+    box : Box
+        Places of this rank.
+
+    Raises
+    ------
+    ConfigError
+        On all ranks, with the words of the first that the kernel refused.
+    """
     values = np.empty(extent(box))
     own = [offset[a:b] for offset, a, b in zip(offsets, *box, strict=True)]
     grids = [_along(offset, axis, len(own)) for axis, offset in enumerate(own)]
-    for layer in range(len(values)):
-        values[layer : layer + 1] = sampler([grids[0][layer : layer + 1], *grids[1:]])
+    fault = ""
+    try:
+        for layer in range(len(values) if values.size else 0):
+            values[layer : layer + 1] = sampler([grids[0][layer : layer + 1], *grids[1:]])
+    except ConfigError as error:
+        fault = str(error)
+    if not context.agree(not fault):
+        raise ConfigError(next(text for text in context.texts(fault) if text))
     return values
 
 

@@ -14,8 +14,10 @@ from hpcsim.solvers.multigrid.transfer import TAPS
 _HEADER = '''\
 """Generated multigrid loops."""
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic
 
 T = np.{dtype}
 U = np.uint64
@@ -30,6 +32,29 @@ class Distinct(Compiler):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.state.flags.noalias = True
+
+
+@intrinsic
+def prefetch(context, array, index):
+    """Ask for the cache line of an element; no effect on values, and any index will do."""
+
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        builder.call(function, [place, number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@njit(**OPTIONS)
+def ahead(array, place, count):
+    """Ask for so many elements from a place on."""
+    for line in range(0, count, LINE):
+        prefetch(array, place + U(line))
 
 '''
 
@@ -84,8 +109,8 @@ def constants() -> str:
     lines += [f"IN_{name} = {getattr(fields, name)}" for name in ("PASS", "COPY", "DIRECT")]
     lines += [f"BY_{name} = {getattr(fields, name)}" for name in ("NESTED", "TABLE", "SAME")]
     lines += [f"SCALE_{name} = {number}" for number, name in enumerate(fields.SCALARS)]
-    lines += [f"RING = {fields.RING}", f"MARGIN = {fields.MARGIN}", f"WIDTH = {fields.LEVEL_WIDTH}", f"TAPS = {TAPS}"]
-    return "\n".join(lines)
+    lines += [f"RING = {fields.RING}", f"MARGIN = {fields.MARGIN}", f"WIDTH = {fields.LEVEL_WIDTH}", f"TAPS = {TAPS}", "AHEAD = 4"]
+    return "\n".join([*lines, "LINE = 64 // np.dtype(T).itemsize"])
 
 
 def header(form: Form) -> str:

@@ -223,6 +223,7 @@ def _add_plane(form: Form) -> str:
     body = (
         _places(form)
         + """\
+ahead(X, x + U(AHEAD * n), 2 * n)
 if scale == 1.0:
     if p == 0:
         join_row(X, x, A, B, q, n >> 1, fresh)
@@ -250,6 +251,7 @@ def _residual_plane(form: Form) -> str:
     body = (
         _places(form)
         + f"""\
+ahead(R, f + U(AHEAD * n), 2 * n)
 sums[number] = residual_natural_row(R, f, mean, Z, y, X, V, g, nt, o, {outer})
 """
         + _SPLIT

@@ -164,6 +164,8 @@ def _relax_plane(form: Form) -> str:
         "relax_plane",
         "kind, omega, A, B, F",
         f"""\
+ahead(F, q + U(AHEAD) * s{form.outer - 1}, m)
+ahead(A, q + U(AHEAD) * s{form.outer - 1}, m)
 old = T(1) - omega
 a = A[q]
 b = A[q + U(m - 1)]

@@ -308,6 +308,8 @@ else:
     body += f"""\
 p = (g[o + PARITY] + z{index}) & 1
 q = U(g[o + BASE]) + U(z) * U(g[o + STEP]){place}
+ahead(A, q + U(AHEAD * g[o + HALF]), n >> 1)
+ahead(B, q + U(AHEAD * g[o + HALF]), n >> 1)
 correct_half(A, q, p, (n + 1 - p) >> 1, Y, y, nt, t, g, o, assign)
 correct_half(B, q, 1 - p, (n + p) >> 1, Y, y, nt, t, g, o, assign)
 """

@@ -20,7 +20,7 @@ from hpcsim.solvers.multigrid.stages import Stage
 Range = tuple[int, int]
 Across = tuple[list[Range], list[list[Range]]]
 
-TILE_BYTES = 2**18
+TILE_BYTES = 2**30
 """Room in the cache of a core for the rows of all planes that a pass has in hand."""
 
 LEAST_SITES = 2**18 + 1

@@ -203,7 +203,8 @@ class KspSolver(Owner):
         if converged and norm_type in (kinds.NONE, kinds.UNPRECONDITIONED) and ksp.getType() != _MEASURES:
             first, last = right.norm(), self._true_residual(right, solution)
             rtol, atol, _, _ = ksp.getTolerances()
-            goal = max(rtol * first, atol)
+            # PETSc measures against the start where the right side is zero.
+            goal = max(rtol * (first or max(history, default=0.0)), atol)
             if norm_type == kinds.NONE:
                 history = (first, last)
             # Residuals by recurrence may shrink while the true one stays, as they do for a system without a solution.

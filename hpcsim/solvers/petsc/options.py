@@ -6,6 +6,7 @@ solver. An option of one solver overrides one for all; later words override earl
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -223,28 +224,32 @@ class SolverOptions:
     Attributes
     ----------
     prefix : str
-        What its names begin with in the database.
-
-    Raises
-    ------
-    ConfigError
-        If another solver of this process has that name.
+        What its names begin with in the database: ``phi_``, or ``phi_n2_`` while another solver has that.
     """
 
     def __init__(self, library: Library, name: str, book: OptionBook | None = None) -> None:
-        self.name, self.prefix = name, f"{name}_"
+        self.name = name
         self._library = library
         self._book = OptionBook((), [name]) if book is None else book
         self._database = library.petsc.Options()
-        # The sign in the database tells solvers of other runs in this process that the name is taken.
-        self._sign = _SIGN + name
-        if self._database.hasName(self._sign):
-            raise ConfigError(f"two solvers of PETSc are called '{name}' at the same time; options could not tell them")
-        # Options in PETSC_OPTIONS count as given, and stay where they are.
-        outer = {key: value for key, value in self._database.getAll().items() if key.startswith(self.prefix)}
-        self._given = {key.removeprefix(self.prefix): value or "" for key, value in outer.items()}
+        # The sign in the database tells other solvers of this process that the prefix is taken. A bare number would not
+        # do: PETSc looks for phi_2_x under phi_x too.
+        self.prefix = next(
+            prefix
+            for prefix in itertools.chain([f"{name}_"], (f"{name}_n{number}_" for number in itertools.count(2)))
+            if not self._database.hasName(_SIGN + prefix)
+        )
+        self._sign = _SIGN + self.prefix
+        base = f"{name}_"
+        # Options in PETSC_OPTIONS count as given, and stay where they are. The first solver of a name leaves a list of
+        # them in its sign, since the others could not tell them from its own.
+        there = self._database.getAll()
+        first = _SIGN + base not in there
+        outer = [key for key in there if key.startswith(base)] if first else (there[_SIGN + base] or "").split(",")
+        self._given = {key.removeprefix(base): there.get(key) or "" for key in outer if key}
         self._given |= self._book.given(name)
-        self._names = {self._sign: ""} | {self.prefix + key: value for key, value in self._book.given(name).items()}
+        own = self._book.given(name) if self.prefix == base else self._given
+        self._names = {self._sign: ",".join(outer)} | {self.prefix + key: value for key, value in own.items()}
         for key, value in self._names.items():
             self._database.setValue(key, value)
         self._database.hasName(self._sign)

@@ -233,7 +233,6 @@ class TsSolver(Owner):
             ts.setMaxTime(until)
             ts.setTimeStep(dt)
             ts.setStepNumber(0)
-            before = (ts.getStepRejections(), ts.getSNESIterations(), ts.getKSPIterations())
             if not self._settled:
                 ts.setSolution(values)
                 self._settle(values, t, dt)
@@ -242,9 +241,9 @@ class TsSolver(Owner):
             ts.solve(values)
         seconds = {"set-up": ready - begun, "solve": time.perf_counter() - ready}
         self._options.settle(finished=True)
-        return self._integration(before, seconds)
+        return self._integration(seconds)
 
-    def _integration(self, before: tuple[int, int, int], seconds: dict[str, float]) -> Integration:
+    def _integration(self, seconds: dict[str, float]) -> Integration:
         ts = self._ts
         code, steps = ts.getConvergedReason(), ts.getStepNumber()
         reason = time_reason(code)
@@ -258,6 +257,5 @@ class TsSolver(Owner):
                 reason += f" ({linear_reason(snes.getKSP().getConvergedReason())})"
         reached = code in (finished.CONVERGED_TIME, finished.CONVERGED_EVENT, finished.CONVERGED_USER)
         outcome = Outcome(self.method, reached, reason, steps, residuals, seconds)
-        after = (ts.getStepRejections(), ts.getSNESIterations(), ts.getKSPIterations())
-        counts = [int(now - then) for now, then in zip(after, before, strict=True)]
+        counts = (ts.getStepRejections(), ts.getSNESIterations(), ts.getKSPIterations())
         return Integration(outcome, ts.getTime(), ts.getTimeStep(), *counts)

@@ -11,7 +11,7 @@ import pytest
 from hpcsim.api import Simulation as PublicSimulation
 from hpcsim.comm.context import Context
 from hpcsim.config.load import from_mapping
-from hpcsim.integrators.constrained import constraint_groups
+from hpcsim.integrators.groups import dependent_groups
 from hpcsim.simulation.build import Simulation, build
 from hpcsim.simulation.case import make_case
 
@@ -75,7 +75,7 @@ def test_order_follows_what_each_reads() -> None:
 
     def names(equations: dict[str, str]) -> list[str]:
         case = make_case(config({**HEAT, **equations}, "u a b c"))
-        return [group.name for group in constraint_groups(case.discrete)]
+        return [group.name for group in dependent_groups(case.discrete)]
 
     assert names({"solve(a)": "a - b", "solve(b)": "b - c", "solve(c)": "c - u"}) == ["c", "b", "a"]
     assert names({"solve(a)": "2*a - b - u", "solve(b)": "2*b - a", "solve(c)": "c - a"}) == ["a_b", "c"]

@@ -85,11 +85,18 @@ def test_prefixes_isolate_two_solvers_at_once(library, case):
         assert first.converged and second.converged and solved(phi, case) == first
 
 
-def test_one_name_twice_is_refused(library, case):
-    """Need 25: two solvers of one name could not be told apart."""
-    with solver(library, case, "phi", None), pytest.raises(ConfigError, match="called 'phi' at the same time"):
-        SolverOptions(library, "phi")
-    solver(library, case, "phi", None).free()
+def test_one_name_twice_has_two_prefixes(library, case):
+    """Need 25: solvers of one name, in stages of a step or in two runs of a process, share what the user said."""
+    book = OptionBook(split_words(["-phi_ksp_type", "gmres"]), ["phi"])
+    with solver(library, case, "phi", book) as first, solver(library, case, "phi", book) as second:
+        assert first.method == second.method == "PETSc gmres with jacobi"
+        assert solved(first, case) == solved(second, case)
+        third = SolverOptions(library, "phi", book)
+        assert third.prefix == "phi_n3_"
+        third.free()
+    again = SolverOptions(library, "phi")
+    assert again.prefix == "phi_"
+    again.free()
 
 
 @pytest.mark.parametrize(
