@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hpcsim.errors import ConfigError, unknown_name
 
-KINDS = ("memory", "stencil", "exchange", "checkpoint")
+KINDS = ("memory", "stencil", "exchange", "checkpoint", "poisson")
+PEERS = ("geometric", "pfmg", "gamg", "boomeramg")
 ORDERS = (2, 4, 6, 8)
 DTYPES = ("float64", "float32")
 
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="with checkpoint: where to write (default: here)"
     )
+    parser.add_argument("--vertex", action="store_true", help="with poisson: unknowns on the planes between cells")
+    parser.add_argument(
+        "--peers", type=_peers, default=PEERS, help="with poisson: preconditioners of PETSc (default all; '' for none)"
+    )
     parser.add_argument(
         "--ranks", action=argparse.BooleanOptionalAction, default=True, help="compare ranks with threads"
     )
@@ -44,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
     set_threads(threads)
     from hpcsim.perf.bench import Settings, as_text, report
 
-    settings = Settings(args.n, args.orders, args.dtypes, threads, args.repeats, args.gib, str(args.directory))
+    settings = Settings(
+        args.n, args.orders, args.dtypes, threads, args.repeats, args.gib, str(args.directory), args.vertex, args.peers
+    )
     if _launched():
         return _on_ranks(args, settings)
     found = report(args.kind, settings, args.ranks)
@@ -68,13 +75,15 @@ def _on_ranks(args: argparse.Namespace, settings: object) -> int:
     with Context.launch(1) as context:
         if args.kind == "exchange" and context.size != 2:
             raise ConfigError(f"bench exchange: measures the plane between 2 ranks, and there are {context.size}")
-        wanted = args.kind != "memory" and (context.size > 1 or args.kind == "checkpoint")
+        wanted = args.kind != "memory" and (context.size > 1 or args.kind in ("checkpoint", "poisson"))
         shared = on_ranks(args.kind, settings, context) if wanted else {}
         if context.rank == 0 and args.on_ranks:
             hand_back(shared)
         elif context.rank == 0:
             found = {"bench": args.kind, "host": context.hosts[0], "threads": 1, **shared}
-            if args.kind not in ("exchange", "checkpoint"):
+            if args.kind == "poisson":
+                found = {"bench": args.kind, "host": context.hosts[0], "threads": 1, "parts": [shared]}
+            elif args.kind not in ("exchange", "checkpoint"):
                 found = report(args.kind, settings, with_ranks=False)
             if args.kind == "stencil" and shared:
                 found["ranks"] = shared
@@ -106,6 +115,10 @@ def _orders(text: str) -> tuple[int, ...]:
 
 def _dtypes(text: str) -> tuple[str, ...]:
     return tuple(_known("number type", part, DTYPES) for part in text.split(","))
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    return tuple(_known("preconditioner", part, PEERS) for part in text.split(",") if part)
 
 
 def _known(kind: str, given: str, valid: tuple[str, ...] | list[str]) -> str:

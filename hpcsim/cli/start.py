@@ -225,29 +225,37 @@ def _announce(simulation: Simulation, directory: RunDirectory, log: Log) -> None
         f"exchange {case.config.run.exchange}, backend {case.config.run.backend}"
     )
     for name, solver in simulation.solves.record().items():
-        log.info(
-            f"solver {name}: {solver['solver']} ({solver['reason']}), {solver['iterations']} iterations at the start"
-        )
-    solved = {constraint.field for constraint in case.system.constraints}
+        text = f"solver {name}: {solver['solver']} ({solver['reason']})"
+        # A direct solver has none.
+        log.info(text + (f", {solver['iterations']} iterations at the start" if solver["iterations"] else ""))
+    solved = {part.field for part in case.system.following}
     at_zero = [name for name in case.specs if not {name, f"dt({name})"} & set(case.initial) and name not in solved]
     if at_zero and simulation.step == 0:
         log.info(f"no initial values given: {', '.join(at_zero)} start{'s' if len(at_zero) == 1 else ''} at zero")
     log.note(f"run directory {directory.root}")
 
 
+def _work(record: Mapping[str, Any]) -> str:
+    """What a run did and how long it took; the traffic of steps with solves is not known."""
+    wall, compiled = f"in {record['wall_s']:.1f} s", f"compile {record['compile_s']:.1f} s"
+    if record["integrator"] == "stationary":
+        return f"solved {wall} ({compiled})"
+    text = f"{record['steps']} steps to t = {record['time']:.6g} {wall} (steps {record['steps_wall_s']:.1f} s, {compiled})"
+    text += f", {record['cells_per_s'] / 1e6:.4g} Mcells/s"
+    if record["bytes_per_cell_step"]:
+        text += f", {record['cells_per_s'] * record['bytes_per_cell_step'] / 1e9:.3g} GB/s"
+    return text
+
+
 def _summarise(record: Mapping[str, Any], runner: Runner, directory: RunDirectory, log: Log) -> None:
     if not record:
         return
-    bytes_per_s = record["cells_per_s"] * record["bytes_per_cell_step"]
     ended = f"stopped ({runner.stopped})" if runner.stopped else "finished"
-    log.info(
-        f"{ended}: {record['steps']} steps to t = {record['time']:.6g} in {record['wall_s']:.1f} s "
-        f"(steps {record['steps_wall_s']:.1f} s, compile {record['compile_s']:.1f} s), "
-        f"{record['cells_per_s'] / 1e6:.4g} Mcells/s, {bytes_per_s / 1e9:.3g} GB/s"
-    )
+    log.info(f"{ended}: {_work(record)}")
     for name, solver in record["solvers"].items():
+        text = f"solver {name}: {solver['solves']} solve(s) by {solver['solver']}"
         mean = solver["iterations"] / solver["solves"]
-        log.info(f"solver {name}: {solver['solves']} solve(s) by {solver['solver']}, {mean:.3g} iterations each")
+        log.info(text + (f", {mean:.3g} iterations each" if mean else ""))
     for name, digest in record["digest"].items():
         log.info(f"digest {name} {digest}")
     saved = record["checkpoints"]

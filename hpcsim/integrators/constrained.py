@@ -76,8 +76,8 @@ def _refuse_integrals(groups: Iterable[Group]) -> None:
     """A convolution couples every site to every other, so it cannot be part of an implicit step."""
     for group in groups:
         raise FormulaError(
-            f"an implicit step reads '{group.name}', a convolution of fields that it solves for; take an explicit scheme, "
-            "such as rk4, or imex_ark3, which takes terms with convolutions explicitly"
+            f"an implicit step reads '{group.name}', a convolution of fields that it solves for; take an explicit "
+            "scheme, such as rk4, or imex_ark3, which takes terms with convolutions explicitly"
         )
 
 

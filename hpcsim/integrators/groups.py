@@ -1,4 +1,4 @@
-"""Fields that follow from the others at every time, by constraints or convolutions, in the order in which to find them."""
+"""Fields that follow from the others by constraints or convolutions, in the order in which they can be found."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def dependent_groups(discrete: Discrete) -> list[Group]:
         If a convolution depends on itself, directly or through other fields.
     """
     own: dict[str, list[Constraint | Convolution]] = {}
-    for part in (*discrete.system.constraints, *discrete.system.convolutions):
+    for part in discrete.system.following:
         own.setdefault(part.field, []).append(part)
     reads = {name: _fields(discrete, parts) for name, parts in own.items()}
     _refuse_circles(reads, frozenset(part.field for part in discrete.system.convolutions))

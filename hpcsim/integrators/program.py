@@ -161,7 +161,12 @@ class Program:
 
     @property
     def bytes_per_cell_step(self) -> int:
-        """Bytes a step must move per site: every register component read or written in each sweep, or drawn."""
+        """Bytes a step must move per site: every register component read or written in each sweep, or drawn.
+
+        0 if a step has systems to solve or transforms, whose traffic is not known beforehand.
+        """
+        if any(isinstance(stage, SolveStage) for stage in self.stages):
+            return 0
         drawn = sum(noise.register.spec.itemsize for noise in self._noises)
         return drawn + sum(nest.bytes_per_site for nest in self.nests)
 

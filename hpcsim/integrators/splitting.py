@@ -40,8 +40,7 @@ class Splitting:
     @classmethod
     def of(cls, system: System) -> Splitting:
         """The splitting of a system."""
-        given = (*system.constraints, *system.convolutions)
-        return cls(frozenset(system.orders), frozenset(part.field for part in given))
+        return cls(frozenset(system.orders), frozenset(part.field for part in system.following))
 
     def __call__(self, expr: Expr) -> tuple[Expr, Expr]:
         """The implicit and the explicit part of a continuous right-hand side, which is their sum."""

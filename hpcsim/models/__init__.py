@@ -11,6 +11,7 @@ MODELS = Registry(
         "advection": "hpcsim.models.advection:advection",
         "diffusion": "hpcsim.models.diffusion:diffusion",
         "entanglement_density": "hpcsim.models.entanglement_density:entanglement_density",
+        "entanglement_tensor": "hpcsim.models.entanglement_tensor:entanglement_tensor",
         "equations": "hpcsim.models.equations:equations",
         "heat": "hpcsim.models.heat:heat",
         "klein_gordon": "hpcsim.models.klein_gordon:klein_gordon",

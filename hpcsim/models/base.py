@@ -34,8 +34,8 @@ class Model:
     derived : dict of str to str
         Names for formulas that equations, output and diagnostics may use.
     convolutions : dict of str to dict
-        Fields that are integrals at every time: ``{"Phi": {"source": "-4*pi*G*rho", "kernel": "coulomb"}}``; ``mode`` may
-        be given too. Source and kernel may be lists with one entry per component.
+        Fields that are integrals at every time: ``{"Phi": {"source": "-4*pi*G*rho", "kernel": "coulomb"}}``, and
+        ``mode``. Source and kernel may be lists with one entry per component.
     quantities : dict of str to dict of str to str
         Default diagnostics: ``{"content": {"integral": "u"}}``; also max, min, mean and norm2. Their formulas may use
         ``dt`` and, for a second-order field E, the earlier time level ``E_prev``.

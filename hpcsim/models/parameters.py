@@ -40,6 +40,8 @@ class ParameterInfo:
         Whether there is one entry per axis.
     reason : str
         Why the range is what it is; ends the message about a value outside.
+    choices : tuple of str
+        Names that may be given; without `formula` nothing else may.
 
     Examples
     --------
@@ -56,9 +58,12 @@ class ParameterInfo:
     formula: bool = False
     vector: bool = False
     reason: str = ""
+    choices: tuple[str, ...] = ()
 
     def allowed(self) -> str:
         """The values that are allowed, in words."""
+        if self.choices:
+            return ", ".join(self.choices) + (" or a formula" if self.formula else "")
         bounds = []
         if self.lower is not None:
             bounds.append(f"{'>' if self.positive else '>='} {self.lower:g}")
@@ -103,11 +108,15 @@ class ParameterInfo:
         return checked
 
     def _scalar(self, value: object, where: str, ndim: int) -> float | str:
+        if isinstance(value, str) and value in self.choices:
+            return value
         value = constant(value, ndim)
         if isinstance(value, str) and value.strip() and self.formula:
             return value
         number = finite_number(value)
-        if number is None:
+        if isinstance(value, str) and self.choices:
+            raise ConfigError([Problem(where, unknown_name("choice", value, self.choices))])
+        if number is None or self.choices and not self.formula:
             raise ConfigError([Problem(where, f"{value!r} given; allowed: {self._entry_allowed()}")])
         low = self.lower is not None and (number < self.lower or (self.positive and number == self.lower))
         if low or (self.upper is not None and number > self.upper):

@@ -14,13 +14,14 @@ from hpcsim.kernels.bandwidth import STREAMS, make_stream
 from hpcsim.perf.c_loops import load
 from hpcsim.perf.checkpoint import measure_checkpoint
 from hpcsim.perf.exchange import measure_exchange
+from hpcsim.perf.poisson import PEERS, measure_poisson
 from hpcsim.perf.ranks import run_ranks
 from hpcsim.perf.sampling import Spread, interleave, ratio
 from hpcsim.perf.stencil import STREAM_COUNT, measure_blocks, measure_case, measure_ranks, stencil_cases
 
 BLOCK_ORDERS = (2, 4, 6)
 PLANE = 256
-_LIMIT_S = 600.0
+_LIMIT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Settings:
         Timed rounds.
     gib : float
         Size of the state of ``"checkpoint"``.
+    vertex : bool
+        Whether the unknowns of ``"poisson"`` lie on the planes between cells.
+    peers : tuple of str
+        Preconditioners of PETSc that ``"poisson"`` compares with.
     directory : str
         Where ``"checkpoint"`` writes.
     """
@@ -52,13 +57,15 @@ class Settings:
     repeats: int = 7
     gib: float = 4.0
     directory: str = "."
+    vertex: bool = False
+    peers: tuple[str, ...] = PEERS
 
     def arguments(self) -> list[str]:
         """The same as command-line arguments."""
         return [
             "--n", str(self.n), "--orders", ",".join(map(str, self.orders)), "--dtypes", ",".join(self.dtypes),
             "--threads", str(self.threads), "--repeats", str(self.repeats), "--gib", str(self.gib),
-            "--directory", self.directory,
+            "--directory", self.directory, "--peers", ",".join(self.peers), *(["--vertex"] if self.vertex else []),
         ]  # fmt: skip
 
 
@@ -67,7 +74,7 @@ def report(kind: str, settings: Settings, with_ranks: bool = True) -> dict[str, 
 
     Parameters
     ----------
-    kind : {"memory", "stencil", "exchange", "checkpoint"}
+    kind : {"memory", "stencil", "exchange", "checkpoint", "poisson"}
         What to measure.
     settings : Settings
         How.
@@ -79,6 +86,10 @@ def report(kind: str, settings: Settings, with_ranks: bool = True) -> dict[str, 
         return {**head, **measure_memory(settings)}
     if kind in ("exchange", "checkpoint"):
         return {**head, **_from_ranks(kind, settings, 2)}
+    if kind == "poisson":
+        with Context.serial() as context:
+            own = measure_poisson(context, settings.n, settings.threads, settings.repeats, settings.vertex, ())
+        return {**head, "parts": [own, *([_from_ranks(kind, settings, 2)] if with_ranks else [])]}
     found = {**head, **measure_stencils(settings)}
     if with_ranks and settings.threads > 1:
         found["ranks"] = _from_ranks("stencil", settings, settings.threads)
@@ -91,6 +102,8 @@ def on_ranks(kind: str, settings: Settings, context: Context) -> dict[str, Any]:
         return measure_exchange(context, PLANE, 4 * settings.repeats)
     if kind == "checkpoint":
         return measure_checkpoint(context, settings.gib, settings.repeats, Path(settings.directory))
+    if kind == "poisson":
+        return measure_poisson(context, settings.n, 1, settings.repeats, settings.vertex, settings.peers)
     case = ("wave", settings.orders[0], settings.dtypes[0])
     return measure_ranks(case, settings.n, settings.repeats, context)
 
@@ -136,6 +149,7 @@ def as_text(found: dict[str, Any]) -> str:
     """A report for people."""
     texts = {
         "memory": _memory_text, "stencil": _stencil_text, "exchange": _exchange_text, "checkpoint": _checkpoint_text,
+        "poisson": _poisson_text,
     }  # fmt: skip
     body = texts[found["bench"]](found)
     return "\n".join([f"{found['bench']} on {found['host']}, {found['threads']} thread(s)", "", *body])
@@ -172,6 +186,31 @@ def _stencil_text(found: dict[str, Any]) -> list[str]:
         for name, speed in ranks["to_threads"].items():
             lines.append(f"{ranks['ranks']} ranks, {name}: {_quartiles(speed)} of one rank with as many threads")
     return lines
+
+
+def _poisson_text(found: dict[str, Any]) -> list[str]:
+    lines = ["Poisson, 7 points, float64, Dirichlet walls, random right side, to |r|/|b| <= 1e-8"]
+    for part in found["parts"]:
+        if "missing" in part:
+            lines.append(f"on ranks: not measured, {part['missing']}")
+            continue
+        shape = " x ".join(map(str, part["unknowns"]))
+        place = f"{part['ranks']} rank(s), {part['threads']} thread(s)"
+        head = (place, "iter", "set-up s", "solve s", "Mdof/s", "|r|/|b|", "x peer")
+        lines += ["", f"{shape} unknowns", *_table(head, _rows(part))]
+    return lines
+
+
+def _rows(part: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            row["solver"], str(row["iterations"]), f"{row['setup_s']:.2f}", f"{row['solve_s']:.3f}",
+            f"{row['mdofs']:.1f}", f"{row['residual']:.1e}", _number(row, "to_best_peer", 1),
+        )
+        if "mdofs" in row
+        else (row["solver"], row["missing"], "-", "-", "-", "-", "-")
+        for row in part["rows"]
+    ]  # fmt: skip
 
 
 def _exchange_text(found: dict[str, Any]) -> list[str]:

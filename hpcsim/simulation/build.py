@@ -99,7 +99,7 @@ class Simulation:
         """Set dt from the configuration and the stability limit of the state as it is."""
         run, scheme = self.case.config.run, self.case.scheme
         if not self.case.system.equations:
-            self.dt = self.limit = 1.0
+            self.dt, self.limit = 1.0, math.inf
             return
         stiffest, self.limit = 0.0, math.inf
         if not scheme.unlimited:

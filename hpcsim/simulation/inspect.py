@@ -15,7 +15,9 @@ from hpcsim.sweeps.evolve import Evolve
 from hpcsim.sweeps.joint import Part
 from hpcsim.sweeps.setting import Setting
 from hpcsim.sweeps.sweep import Solve
-from hpcsim.sweeps.transforms import Propagate
+from hpcsim.sweeps.transforms import Convolve, Propagate
+from hpcsim.symbolic.convolution import Convolution
+from hpcsim.symbolic.expr import ONE
 from hpcsim.symbolic.linearize import linearize
 from hpcsim.symbolic.operators import AXES
 from hpcsim.symbolic.simplify import normal_form
@@ -49,8 +51,18 @@ def _equations(case: Case, setting: Setting) -> str:
         place = AXES[equation.component] + " component: " if case.system.components[equation.field] > 1 else ""
         lines.append(f"{place}{left} = {to_text(equation.rhs)}")
     lines += [f"0 = {to_text(c.residual)}    (for {c.field})" for c in case.system.constraints]
+    lines += map(_integral, case.system.convolutions)
     lines += [f"{name} = {to_text(expr)}    (tabulated)" for name, expr in case.system.statics.items()]
     return "\n".join(lines)
+
+
+def _integral(part: Convolution) -> str:
+    """A convolution as a line of text."""
+    kernel = part.kernel
+    named = ", ".join(f"{name} = {to_text(value)}" for name, value in kernel.parameters)
+    words = [f"{kernel.name}({named})" if named else kernel.name] if kernel.name else []
+    words += [to_text(kernel.formula)] if kernel.formula != ONE or not words else []
+    return f"{part.field}[{part.component}] = integral of ({to_text(part.source)}) with the kernel {' * '.join(words)}"
 
 
 def _stencils(case: Case, setting: Setting) -> str:
@@ -92,6 +104,9 @@ def _nests(case: Case, setting: Setting) -> str:
             lines.append(f"{place} inner steps of PETSc's TS, implicit and explicit rates apart")
             for unknown, *rates in zip(stage.unknowns, stage.implicit, stage.explicit, strict=True):
                 lines.append(f"  {unknown[0]}: {' | '.join(to_text(normal_form(rate)) for rate in rates)}")
+        if isinstance(stage, Convolve):
+            count = sum(len(shared.parts) for shared in stage.shared)
+            lines.append(f"{place} {stage.name} by convolution: {len(stage.shared)} source(s), {count} component(s)")
         if isinstance(stage, Solve):
             lines.append(f"{place} {_kind(stage)}")
             lines += [f"  0 = {to_text(normal_form(residual))}" for residual in stage.residuals]

@@ -25,6 +25,7 @@ from hpcsim.lattice.storage import Storage
 from hpcsim.models.initials.file import FromFile
 from hpcsim.output.boxes import bars
 from hpcsim.simulation.case import Case, spacing_symbols
+from hpcsim.simulation.convolution_memory import convolution_needs
 from hpcsim.simulation.observe import SCRATCH, observed_sweeps
 from hpcsim.simulation.solver_memory import solver_registers, solver_vectors
 from hpcsim.simulation.working import working_arrays
@@ -195,6 +196,8 @@ def _registers(case: Case, storage: Storage, pool: Pool) -> Iterator[Row]:
         yield _array(array.owner, "register", array.spec, storage, pool)
     for owner, nbytes in solver_vectors(case, storage.blocks):
         yield Row(owner, "solver", nbytes)
+    for need in convolution_needs(case, storage.blocks):
+        yield Row(f"convolution of {need.field}", "solver", need.held)
     if observed_sweeps(case):
         yield replace(_array(SCRATCH, "scratch", scalar, storage, pool), phase="steps")
 
@@ -266,6 +269,8 @@ def _passing_at_start(case: Case, storage: Storage) -> Iterator[Row]:
         yield Row(f"initial values of {name}", "passing", each * owned + _SLAB_BYTES, phase="start")
     for name in case.discrete.discretizer.statics:
         yield Row(f"values of {name}", "passing", 8 * storage.sites + owned + _SLAB_BYTES, phase="start")
+    for need in convolution_needs(case, storage.blocks):
+        yield Row(f"kernels of {need.field}", "passing", need.passing, phase="start")
 
 
 def _passing_in_steps(case: Case, storage: Storage) -> Iterator[Row]:

@@ -6,8 +6,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from hpcsim.errors import ConfigError, unknown_name
-from hpcsim.solvers.fft.separation import separate
-from hpcsim.solvers.grid import Star
+from hpcsim.solvers.fft.cost import direct_is_faster
 from hpcsim.solvers.linear import LINEAR_SOLVERS
 from hpcsim.solvers.linear.base import Equations
 from hpcsim.solvers.linear.grid import grid_axes, make_star
@@ -43,21 +42,17 @@ def choose(equations: Equations) -> Choice:
         if asked not in LINEAR_SOLVERS:
             raise ConfigError(unknown_name("solver", asked, [AUTO, *LINEAR_SOLVERS]))
         return Choice(asked, "asked for")
+    if equations.options.preconditioner != AUTO:
+        return Choice("petsc", "a preconditioner is asked for")
     if linear.pointwise and equations.operator.unknowns.together:
         return Choice("pointwise", "no site couples to another")
     axes = grid_axes(equations)
-    if axes is not None and linear.constant and _fast(make_star(equations, axes)):
-        return Choice("fft", "constant coefficients, and every axis has a fast transform")
+    if axes is not None and linear.constant:
+        direct, reason = direct_is_faster(make_star(equations, axes), equations.operator.setting.context.size)
+        if direct:
+            return Choice("fft", reason)
     if axes is not None and linear.kind == "elliptic":
         return Choice("multigrid", "elliptic, one unknown per site, next neighbours only")
     if find_spec("petsc4py") is not None:
         return Choice("petsc", f"{linear.kind} operator with {linear.size} unknowns per site")
     return Choice("krylov", f"{linear.kind} operator, and petsc4py is not installed")
-
-
-def _fast(star: Star) -> bool:
-    """Whether transforms solve the operator, with lengths that have small prime factors only."""
-    try:
-        return all(basis.kind == "none" or basis.fast for basis in separate(star).bases)
-    except ConfigError:
-        return False

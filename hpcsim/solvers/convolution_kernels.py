@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
@@ -19,8 +20,9 @@ from hpcsim.symbolic.parity import EVEN, parity
 Real = NDArray[np.float64]
 
 TOLERANCE = 1e-5
-# Points of the quadrature per axis, by the number of axes.
-_POINTS = {1: 64, 2: 48, 3: 24, 4: 12}
+# Points of the quadrature across the axis of a pyramid, by the number of axes, and along it.
+_ACROSS = {1: 1, 2: 32, 3: 24, 4: 12}
+_DEPTH = 48
 
 
 class FormulaKernel:
@@ -164,8 +166,8 @@ def cell_mean(function: Callable[[Sequence[Real]], Real], spacing: Sequence[floa
     >>> round(coulomb, 6), cell_mean(lambda x: x[0] / np.sqrt(x[0]**2 + x[1]**2) ** 2, (1.0, 1.0))
     (2.380077, 0.0)
     """
-    points = _POINTS[len(spacing)]
-    (fine, size), (coarse, _) = _pyramids(function, spacing, points), _pyramids(function, spacing, points // 2)
+    fine, size = _pyramids(function, spacing, 1)
+    coarse, _ = _pyramids(function, spacing, 2)
     if not abs(fine - coarse) <= TOLERANCE * size:
         raise ConfigError(
             f"the mean of the kernel over the cell at the origin came out as {coarse:.9g} and {fine:.9g}: "
@@ -175,24 +177,31 @@ def cell_mean(function: Callable[[Sequence[Real]], Real], spacing: Sequence[floa
 
 
 def _pyramids(
-    function: Callable[[Sequence[Real]], Real], spacing: Sequence[float], points: int
+    function: Callable[[Sequence[Real]], Real], spacing: Sequence[float], coarsening: int
 ) -> tuple[float, float]:
     """Mean of a function over the cell, and that of its size."""
-    nodes, weights = np.polynomial.legendre.leggauss(points)
-    nodes, weights = 0.5 * (nodes + 1.0), 0.5 * weights
     ndim, half = len(spacing), 0.5 * np.asarray(spacing, float)
+    nodes, weights = _rule(max(1, _ACROSS[ndim] // coarsening))
+    along, along_weights = _rule(_DEPTH // coarsening)
     # The third power draws points to the tip, for what little singularity is left there.
-    depth, depth_weights = nodes**3, 3.0 * nodes**2 * weights * nodes ** (3 * (ndim - 1))
+    depth, depth_weights = along**3, 3.0 * along ** (2 + 3 * (ndim - 1)) * along_weights
     whole = np.ix_(depth, *[nodes] * (ndim - 1))
     total_weights = np.ones((1,) * ndim)
     for line in np.ix_(depth_weights, *[weights] * (ndim - 1)):
         total_weights = total_weights * line
-    total = size = 0.0
+    totals, sizes = [], []
     for axis, signs in product(range(ndim), product((1.0, -1.0), repeat=ndim)):
         # Along the axis of a pyramid the offset is its depth, across it a part of that.
         across = iter(whole[1:])
         lengths = [whole[0] if a == axis else whole[0] * next(across) for a in range(ndim)]
         values = function([sign * edge * length for sign, edge, length in zip(signs, half, lengths, strict=True)])
-        total += float(np.sum(total_weights * values))
-        size += float(np.sum(total_weights * np.abs(values)))
-    return total / 2**ndim, size / 2**ndim
+        totals.append(float(np.sum(total_weights * values)))
+        sizes.append(float(np.sum(total_weights * np.abs(values))))
+    # Added without rounding, so that what is odd vanishes exactly.
+    return math.fsum(totals) / 2**ndim, math.fsum(sizes) / 2**ndim
+
+
+def _rule(points: int) -> tuple[Real, Real]:
+    """Gauss-Legendre points and weights on the unit interval."""
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    return 0.5 * (nodes + 1.0), 0.5 * weights

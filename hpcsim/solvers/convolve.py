@@ -176,12 +176,14 @@ def convolution_problems(system: System, domain: Domain, conditions: Conditions)
 
 
 def _problems(system: System, domain: Domain, conditions: Conditions) -> Iterator[Problem]:
+    kernels = {name: {p.kernel for p in system.convolutions if p.field == name} for name in system.locations}
     for part in system.convolutions:
         where = f"model.convolutions.{part.field}"
         try:
             kernel = _checked(part.kernel, domain, system.symbols)
         except ConfigError as error:
-            yield from (Problem(f"{where}.kernel", problem.message) for problem in error.problems)
+            place = f"[{part.component}]" if len(kernels[part.field]) > 1 else ""
+            yield from (Problem(f"{where}.kernel{place}", problem.message) for problem in error.problems)
             continue
         if part.mode and part.mode not in MODES:
             yield Problem(f"{where}.mode", unknown_name("mode", part.mode, MODES))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpcsim.config.schema import Config
 from hpcsim.config.sections.solver import STEP
 from hpcsim.errors import Problem, unknown_name
+from hpcsim.solvers.preconditioners import PRECONDITIONERS
 
 PetscOption = tuple[str, str]
 """Name without dash and prefix, and its value as text; empty for an option that needs no value."""
@@ -95,6 +96,29 @@ def unknown_solvers(config: Config, names: Iterable[str]) -> list[Problem]:
         if name == STEP:
             why = "the integrator of this case solves nothing; remove the table, or choose an implicit integrator"
         found.append(Problem(f"solver.{name}", why))
+    found += _preconditioners(config)
     if config.petsc and not known:
         found.append(Problem("petsc", "this case has nothing to solve, so these options have no effect; remove them"))
+    return found
+
+
+def _preconditioners(config: Config) -> list[Problem]:
+    """Preconditioners that do not exist, or that their solver has no use for."""
+    asked = {"solver": config.solver.of("")}
+    for name, table in config.solver.named.items():
+        if "preconditioner" in table.model_fields_set:
+            asked[f"solver.{name}"] = config.solver.of(name)
+    found = []
+    for where, keys in asked.items():
+        name, method = keys.preconditioner, keys.method
+        if name == "auto" or (method, name) == ("krylov", "jacobi"):
+            continue
+        if name not in PRECONDITIONERS:
+            why = unknown_name("preconditioner", name, ["auto", *PRECONDITIONERS])
+        elif method not in ("auto", "petsc"):
+            own = "has no preconditioner but jacobi" if method == "krylov" else "takes no preconditioner"
+            why = f'method = "{method}" {own}; for {name} take method = "petsc"'
+        else:
+            continue
+        found.append(Problem(f"{where}.preconditioner", why))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hpcsim.config.sections.solver import STEP
 from hpcsim.solvers.choose import Choice, choose
 from hpcsim.solvers.linear import LINEAR_SOLVERS
 from hpcsim.solvers.linear.base import Equations, LinearSolver
@@ -130,9 +131,15 @@ class CompiledSolve:
         }  # fmt: skip
 
     def _advice(self) -> str:
-        name = self.problem.name
-        other = "" if self.choice is None else f" (chosen: {self.choice.method}, {self.choice.reason})"
-        return f"raise solver.{name}.max_iterations, loosen solver.{name}.rtol or change solver.{name}.method{other}"
+        """What may help if a solve does not converge."""
+        name, choice = self.problem.name, self.choice
+        if not self.operator.linear.linear:
+            nearer = "take a smaller run.dt" if name == STEP else f"give [initial] values of {name} nearer to the solution"
+            return f"{nearer}, raise solver.{name}.newton_iterations or loosen solver.{name}.newton_rtol"
+        if choice is not None and choice.method == "pointwise":
+            return "check the equations: at some site they do not determine their unknowns"
+        chosen = "" if choice is None else f" (chosen: {choice.method}, {choice.reason})"
+        return f"raise solver.{name}.max_iterations, loosen solver.{name}.rtol or change solver.{name}.method{chosen}"
 
     def free(self) -> None:
         """Give back the solver and the messages."""

@@ -1,4 +1,4 @@
-"""Fields that are integrals of others: ``field(x) = integral of kernel(x - y)*source(y) dy``, as a model writes them."""
+"""Fields that are integrals, ``field(x) = integral of kernel(x - y)*source(y) dy``, as a model writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsim.errors import ConfigError, Problem, unknown_name
-from hpcsim.symbolic.expr import ONE, ZERO, Expr, Num
+from hpcsim.symbolic.expr import ONE, ZERO, Derivative, Expr, FluxDerivative, Num, mul
 from hpcsim.symbolic.names import Names
 from hpcsim.symbolic.operators import Value, parts_of
 from hpcsim.symbolic.parse import parse_scalar
@@ -97,7 +97,7 @@ class Reader:
     parse: Callable[[str, str], Value | None]
     fault: Callable[[str, str], None]
 
-    def read(self, tables: Mapping[str, Mapping[str, Any]], taken: set[str]) -> tuple[Convolution, ...]:
+    def read(self, tables: Mapping[str, Any], taken: set[str]) -> tuple[Convolution, ...]:
         """Every component of every field of the tables.
 
         Parameters
@@ -200,23 +200,31 @@ class Reader:
         names = self._names(space=True)
         if _NAME.fullmatch(text.strip()) and text.strip() not in names.known():
             return Kernel(text.strip())
-        return Kernel(formula=parse_scalar(text, names, where))
+        return Kernel(formula=self._formula(text, where))
+
+    def _formula(self, text: Any, where: str) -> Expr:
+        """A formula of offsets, distance and numbers."""
+        if not isinstance(text, str):
+            raise ConfigError([Problem(where, f"a formula is needed, got {text!r}")])
+        formula = parse_scalar(text, self._names(space=True), where)
+        if any(isinstance(node, (Derivative, FluxDerivative)) for node in formula.walk()):
+            raise ConfigError([Problem(where, "a kernel may not differentiate; write the derivative out")])
+        return formula
 
     def _of_table(self, table: Mapping[str, Any], where: str) -> Kernel:
         rest = dict(table)
-        name, formula, origin = rest.pop("name", None), rest.pop("times", None), rest.pop("origin", None)
+        name, origin = rest.pop("name", None), rest.pop("origin", None)
         if not isinstance(name, str):
             raise ConfigError([Problem(f"{where}.name", 'is needed; write e.g. name = "yukawa"')])
+        factors = [self._formula(rest.pop("times"), f"{where}.times")] if "times" in rest else []
         if name == FORMULA:
-            name, formula = "", rest.pop(FORMULA, formula)
-            if formula is None:
+            if FORMULA not in rest:
                 raise ConfigError([Problem(f"{where}.{FORMULA}", "is needed")])
-        if formula is not None and not isinstance(formula, str):
-            raise ConfigError([Problem(where, f"a formula is needed, got {formula!r}")])
+            factors.insert(0, self._formula(rest.pop(FORMULA), f"{where}.{FORMULA}"))
         return Kernel(
-            name,
+            "" if name == FORMULA else name,
             tuple((key, self._number(value, f"{where}.{key}")) for key, value in rest.items()),
-            ONE if formula is None else parse_scalar(formula, self._names(space=True), where),
+            mul(*factors),
             None if origin is None else self._number(origin, f"{where}.origin"),
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 
-from hpcsim.symbolic.expr import ZERO, Access, Coordinate, Expr, transform
+from hpcsim.symbolic.expr import ZERO, Access, Coordinate, Expr, Mul, mul, transform
 from hpcsim.symbolic.simplify import invariant, normal_form
 from hpcsim.symbolic.stability import JacobianEntry, Unknown, jacobian
 
@@ -78,8 +80,8 @@ class Linearization:
     def kind(self) -> str:
         """What the operator is, for the choice of a solver.
 
-        ``pointwise`` couples no sites, ``elliptic`` has second differences of every unknown and no coupling between
-        unknowns, ``coupled`` couples several unknowns, ``general`` is the rest.
+        ``pointwise`` couples no sites, ``elliptic`` has second differences of every unknown, whatever multiplies a row,
+        and no coupling between unknowns, ``coupled`` couples several unknowns, ``general`` is the rest.
         """
         if self.pointwise:
             return "pointwise"
@@ -97,12 +99,20 @@ class Linearization:
         return all(entry.row == entry.column for entry in self.entries)
 
     def _second_differences(self, row: int) -> bool:
-        """Whether an unknown couples to itself on both sides, equally up to a shift by one site."""
-        own = {e.offset: e.coefficient for e in self.entries if e.row == e.column == row}
-        sides = [offset for offset in own if any(offset)]
+        """Whether an unknown couples to itself on both sides, equally up to a shift by one site and a factor."""
+        sides = {e.offset: e.coefficient for e in self.entries if e.row == e.column == row and any(e.offset)}
+        sides = dict(zip(sides, _without_common_factors(list(sides.values())), strict=True))
         return bool(sides) and all(
-            shifted(own.get(tuple(-step for step in offset), ZERO), offset) == own[offset] for offset in sides
+            shifted(sides.get(tuple(-step for step in offset), ZERO), offset) == value
+            for offset, value in sides.items()
         )
+
+
+def _without_common_factors(coefficients: Sequence[Expr]) -> list[Expr]:
+    """The coefficients of a row divided by the factors that all have, which multiply the whole row."""
+    factors = [Counter(c.args) if isinstance(c, Mul) else Counter([c]) for c in coefficients]
+    common = reduce(and_, factors) if factors else Counter[Expr]()
+    return [mul(*(own - common).elements()) for own in factors]
 
 
 def linearize(residuals: Sequence[Expr], unknowns: Sequence[Unknown]) -> Linearization:

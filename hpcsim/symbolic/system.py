@@ -95,6 +95,11 @@ class System:
         return {name: len(places) for name, places in self.locations.items()}
 
     @property
+    def following(self) -> tuple[Constraint | Convolution, ...]:
+        """Components that follow from others at every time: constraints, then convolutions."""
+        return *self.constraints, *self.convolutions
+
+    @property
     def orders(self) -> dict[str, int]:
         """Time order (1 or 2) of each evolving field, in the order of the equations."""
         return {equation.field: equation.order for equation in self.equations}
@@ -150,7 +155,8 @@ def build_system(
     builder.read_parameters(parameters)
     builder.read_derived(derived or {})
     found = builder.read_equations(equations, frozenset(convolutions or ()))
-    taken = {part.field for part in (*found, *builder.constraints)}
+    builder.check_constraints()
+    taken = {equation.field for equation in found} | {constraint.field for constraint in builder.constraints}
     integrals = builder.reader().read(convolutions or {}, taken)
     if builder.problems:
         raise FormulaError(builder.problems)
@@ -261,9 +267,7 @@ class _Builder:
                 self._fault(where, "the left side must be dt(field), dtt(field), solve(field) or 0")
                 continue
             verb, name = (
-                (match[1], match[2])
-                if match is not None
-                else ("solve", self._unknown(right, where, seen | elsewhere))
+                match.groups() if match is not None else ("solve", self._unknown(right, where, seen | elsewhere))
             )
             if not name:
                 continue
@@ -282,6 +286,16 @@ class _Builder:
         if not equations and not elsewhere:
             self._fault("model.equations", 'at least one equation is needed, e.g. "dt(u)" = "D*laplacian(u)"')
         return tuple(found)
+
+    def check_constraints(self) -> None:
+        """Report fields that no constraint depends on; only if all texts could be read."""
+        if self.problems:
+            return
+        nodes = (node for constraint in self.constraints for node in constraint.residual.walk())
+        read = {node.name for node in nodes if isinstance(node, FieldValue)}
+        for name in sorted({constraint.field for constraint in self.constraints} - read):
+            text = f"'{name}' does not occur in it or in another constraint, so that it cannot be solved for"
+            self._fault(f"model.equations.'solve({name})'", text)
 
     def _unknown(self, text: str, where: str, seen: Collection[str]) -> str:
         """The field that ``0 = ...`` is solved for: the only one without an equation that is differentiated."""

@@ -145,5 +145,5 @@ SOLUTIONS = {
     ),
 }
 
-STATIONARY = {"poisson": "test_potential.py"}
-"""Models without time derivatives, and where their exact solutions are."""
+STATIONARY = frozenset({"poisson", "entanglement_tensor"})
+"""Models without time derivatives; their exact solutions stand beside the tests of what solves them."""

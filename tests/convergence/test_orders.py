@@ -75,7 +75,7 @@ def cases():
     """Model, scheme and order in space; high orders with solves of many steps are for the night."""
     for name, solution in SOLUTIONS.items():
         for integrator in solution.integrators or INTEGRATORS.names():
-            solves = isinstance(INTEGRATORS.get(integrator), (ImplicitScheme, ImexScheme))
+            solves = integrator == "petsc_ts" or isinstance(INTEGRATORS.get(integrator), (ImplicitScheme, ImexScheme))
             for order in ORDERS:
                 marks = [pytest.mark.nightly] if solves and order > 4 else []
                 yield pytest.param(name, integrator, order, marks=marks)
@@ -95,11 +95,12 @@ def test_which_schemes_take_which_model(start, name):
     """What `test_order_of` passes over is what has no business there, and nothing more."""
     refused = {integrator for integrator in INTEGRATORS.names() if scheme_of(start, name, integrator) is None}
     second = {"leapfrog", "kick_drift_kick"}
+    first = {"euler", "exponential_euler", "exponential_modes", "petsc_ts"}
     expected = {
         "advection": second | {"euler", "exponential_euler"},
         "diffusion": second,
-        "klein_gordon": {"euler", "exponential_euler", "exponential_modes"},
-        "equations": {"euler", "exponential_euler", "exponential_modes"},
+        "klein_gordon": first,
+        "equations": first,
     }
     assert refused == expected[name]
 

@@ -50,7 +50,7 @@ Source = Annotated[
 
 
 class ConvolutionEntry(Section):
-    """A field that is at every time the integral of kernel(x - y)\\*source(y) over all y of the lattice."""
+    """A field that is an integral at every time: of the source at y times the kernel at x - y, over all y."""
 
     source: Source = key(text="What is integrated: a formula, or a list with one for each component.")
     kernel: Kernel = key(

@@ -129,7 +129,6 @@ class DirectSolver:
         elimination.solve(lines)
         if self._system is not None and side is not None:
             lines[:, 0] = self._system.solve(side)
-            lines[:, 1 : 2 if self._complex else 1] = 0.0
 
     def free(self) -> None:
         """Give memory and threads back; local, harmless the second time."""

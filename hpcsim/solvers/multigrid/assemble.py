@@ -108,9 +108,9 @@ class Assembler:
             self.runs.append(rows)
         self._emit([fields.COPY, REGISTERS.index(register), *self._places[key]])
 
-    def direct(self, number: int, place: int) -> None:
-        """Solve the coarsest level by its inverse, which begins at a place of the dense pool."""
-        self._emit([fields.DIRECT, number, place])
+    def direct(self, number: int) -> None:
+        """Solve the coarsest level by its inverse."""
+        self._emit([fields.DIRECT, number])
         self._right[number, "U"] = 0
 
     def passes(self, number: int, stages: Sequence[Stage], keep: int = 0) -> None:
@@ -128,12 +128,12 @@ class Assembler:
         level = self.levels[number]
         rest = list(stages)
         while rest:
-            count = len(rest) if not level.any_linked else self._fitting(level, rest)
+            count = self._fitting(number, rest) if level.any_linked else len(rest)
             group, rest = rest[:count], rest[count:]
-            extra = self._extra(level, group, keep) if not rest else 0
+            extra = 0 if rest else self._extra(number, group, keep)
             self._pass(number, group, extents(group, extra))
 
-    def _fitting(self, level: Level, stages: Sequence[Stage]) -> int:
+    def _fitting(self, number: int, stages: Sequence[Stage]) -> int:
         """How many stages one walk can hold."""
         count = 0
         for trial in range(1, len(stages) + 1):
@@ -143,18 +143,25 @@ class Assembler:
             if stages[trial : trial + 1] and group[-1].name in ("ADD", "SET") and stages[trial].name == "RESIDUAL":
                 # The solution has its ghosts from this pass alone.
                 continue
-            if max(needs(group, extents(group)).values(), default=0) > level.ghost:
+            if not self._holds(number, group, 0):
                 break
             count = trial
         assert count, "ghosts are too narrow for a single stage"
         return count
 
-    def _extra(self, level: Level, group: Sequence[Stage], keep: int) -> int:
+    def _holds(self, number: int, group: Sequence[Stage], extra: int) -> bool:
+        """Whether the ghosts are wide enough for these stages in one walk."""
+        level, reach = self.levels[number], extents(group, extra)
+        if max(needs(group, reach).values(), default=0) > level.ghost:
+            return False
+        if not group[0].interpolates or not self.levels[number + 1].any_linked:
+            return True
+        return self._coarse_width(number, reach[0]) <= self.levels[number + 1].ghost
+
+    def _extra(self, number: int, group: Sequence[Stage], keep: int) -> int:
         """Ghost rows that cost no exchange."""
         extra = 0
-        while level.any_linked and extra < keep:
-            if max(needs(group, extents(group, extra + 1)).values(), default=0) > level.ghost:
-                break
+        while self.levels[number].any_linked and extra < keep and self._holds(number, group, extra + 1):
             extra += 1
         return extra
 

@@ -11,6 +11,9 @@ from hpcsim.solvers.grid import Axis
 DIRECT_SIZE = 160
 """Unknowns of the coarsest level; solving it directly costs less than one more level."""
 
+LARGEST_DIRECT = 1000
+"""Most unknowns for which an inverse is kept."""
+
 MIN_CELLS = 4
 """An axis with fewer cells is coarse already."""
 

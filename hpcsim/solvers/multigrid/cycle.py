@@ -15,6 +15,9 @@ RESTRICT, INJECT = Stage("RESTRICT"), Stage("INJECT")
 SUMMED = Stage("RESTRICT", 1.0)
 """A restriction that sums the squares of the residual."""
 
+BOTTOM_SWEEPS = 6
+"""Rounds of smoothing on a coarsest level that is too large for its inverse: axes along which nothing couples."""
+
 
 @dataclass(frozen=True)
 class Cycle:
@@ -28,19 +31,27 @@ class Cycle:
         Sweeps before and after the coarser level.
     kind : str
         ``"v"``, ``"w"`` or ``"f"``.
-    dense : int
-        Place of the inverse of the coarsest level.
+    dense : bool
+        Whether there is an inverse of the coarsest level; else it is smoothed.
     """
 
     assembler: Assembler
     smoother: Smoother
     kind: str
-    dense: int
+    dense: bool
 
     @property
     def last(self) -> int:
         """The coarsest level."""
         return len(self.assembler.levels) - 1
+
+    def bottom(self) -> None:
+        """Solve the coarsest level."""
+        if self.dense:
+            self.assembler.direct(self.last)
+            return
+        again = [*self.smoother.before(False), *self.smoother.after()] * BOTTOM_SWEEPS
+        self.assembler.passes(self.last, [*self.smoother.before(True), *again])
 
     def down(self, number: int, zero: bool, before: Sequence[Stage] = (), restrict: Stage = RESTRICT) -> None:
         """From a level to the next: smooth, restrict the residual."""
@@ -58,7 +69,7 @@ class Cycle:
         """A cycle for the right side of a level below the finest."""
         kind = kind or self.kind
         if number == self.last:
-            self.assembler.direct(number, self.dense)
+            self.bottom()
             return
         self.down(number, zero)
         self.coarse(number + 1, True, kind)
@@ -70,7 +81,7 @@ class Cycle:
     def nested(self, number: int) -> None:
         """Full multigrid for the right side of a level: the next one first, then a cycle from its solution."""
         if number == self.last:
-            self.assembler.direct(number, self.dense)
+            self.bottom()
             return
         self.assembler.passes(number, [INJECT])
         self.nested(number + 1)
@@ -82,23 +93,57 @@ class Cycle:
         self.down(number, False, [ASSIGN])
         self.coarse(number + 1)
 
-    def correction(self, first: bool) -> Program:
-        """A cycle from zero for the right side of the finest level, added to the solution; then the new residual.
+    def correction(self, first: bool, count: int) -> Program:
+        """Cycles from zero for the right side of the finest level, added to the solution; then the new residual.
 
         With `first` the right side is loaded from the array, and the solution is set.
         """
         assembler = self.assembler
         assembler.begin()
+        end = [SET if first else ADD, RESIDUAL]
         if self.last == 0:
             if first:
                 assembler.passes(0, [LOAD])
-            assembler.direct(0, self.dense)
-            assembler.passes(0, [SET if first else ADD, RESIDUAL])
+            self.bottom()
+            assembler.passes(0, end)
             return assembler.end()
         self.down(0, True, [LOAD] if first else [])
+        for _ in range(count - 1):
+            self.coarse(1)
+            self.turn(RESTRICT)
         self.coarse(1)
-        self.up(0, [SET if first else ADD, RESIDUAL])
+        self.up(0, end)
         return assembler.end()
+
+    def turn(self, restrict: Stage) -> None:
+        """The end of a cycle and the beginning of the next in one walk over the finest level."""
+        keep = extents([CORRECT, *self.smoother.after()])[0]
+        stages = [CORRECT, *self.smoother.after(), *self.smoother.before(False), restrict]
+        self.assembler.passes(0, stages, keep)
+
+    def begin(self, load: bool) -> Program:
+        """The first half of a cycle from zero, which sums the squares of the residual it restricts."""
+        self.assembler.begin()
+        if self.last == 0:
+            if load:
+                self.assembler.passes(0, [LOAD])
+            self.bottom()
+        else:
+            self.down(0, True, [LOAD] if load else [], SUMMED)
+        return self.assembler.end()
+
+    def proceed(self) -> Program:
+        """From `begin` or itself to the same place of the next cycle."""
+        self.assembler.begin()
+        self.coarse(1)
+        self.turn(SUMMED)
+        return self.assembler.end()
+
+    def conclude(self, first: bool) -> Program:
+        """The iterate as solution, or added to it."""
+        self.assembler.begin()
+        self.assembler.passes(0, [SET if first else ADD])
+        return self.assembler.end()
 
     def residual(self) -> Program:
         """The residual of the solution."""
@@ -118,7 +163,7 @@ class Cycle:
         assembler.begin()
         if self.last == 0:
             assembler.passes(0, [LOAD])
-            assembler.direct(0, self.dense)
+            self.bottom()
             assembler.passes(0, [SET])
             return assembler.end()
         self.down(0, True, [LOAD])

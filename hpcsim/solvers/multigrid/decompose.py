@@ -76,8 +76,8 @@ def decompose(
     shared_size : int
         Levels this small are replicated, and all that are coarser.
     """
-    alone = len(boxes) == 1
-    shared = alone or not can_split(axes[0], boxes, ghost)
+    small = math.prod(axis.count for axis in axes[0]) <= shared_size
+    shared = len(boxes) == 1 or small or not can_split(axes[0], boxes, ghost)
     parts: Sequence[Box] = boxes
     levels = []
     for number, own in enumerate(axes):

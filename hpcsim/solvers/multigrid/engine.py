@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hpcsim.solvers.multigrid.kernels import load_move, load_run
 from hpcsim.solvers.multigrid.level import Level
 from hpcsim.solvers.multigrid.memory import zeros
 from hpcsim.solvers.multigrid.source import Form
-from hpcsim.solvers.multigrid.tables import Tables
+from hpcsim.solvers.multigrid.tables import Tables, bases_of
 
 if TYPE_CHECKING:
     from hpcsim.comm.context import Context
@@ -56,7 +57,7 @@ class Engine:
         self.tables = Tables(self.levels)
         self.assembler = Assembler(self.levels, self.tables, threads)
         self._run: Callable[..., None] = load_run(form)
-        self._move = load_move(form) if context.size > 1 else None
+        self.dtype = form.dtype
         length, dtype = self.tables.length, form.dtype
         second = length if form.polynomial else 1
         sizes = {"U": length, "F": length, "P": second}
@@ -90,19 +91,28 @@ class Engine:
 
     def _connect(self, kind: str, number: int, width: int) -> None:
         dtype = self._form.dtype
-        if kind == "ghosts" and (number, width) not in self._halos:
-            bases = [Tables(levels).bases[number] for levels in self._everyone]
-            levels = [own[number] for own in self._everyone]
-            self._halos[number, width] = Halo(self._context, levels, bases, width, dtype, self._mover)
+        if kind == "ghosts":
+            self.halo(number, width)
         elif kind == "gather" and number not in self._gathers:
             parts: list[Box] = [own[number].part for own in self._everyone]
             base = self.tables.bases[number]
-            self._gathers[number] = Gather(self._context, self.levels[number], base, parts, dtype, self._mover)
+            self._gathers[number] = Gather(self._context, self.levels[number], base, parts, dtype, self._move)
 
-    @property
-    def _mover(self) -> Callable[..., None]:
-        assert self._move is not None
-        return self._move
+    def halo(self, number: int, width: int) -> Halo:
+        """The exchange of so many ghost rows of a level; collective when made."""
+        if (number, width) not in self._halos:
+            levels = [own[number] for own in self._everyone]
+            bases = [bases_of(own)[number] for own in self._everyone]
+            self._halos[number, width] = Halo(self._context, levels, bases, width, self.dtype, self._move)
+        return self._halos[number, width]
+
+    @cached_property
+    def _move(self) -> Callable[..., None]:
+        return load_move(self._form)
+
+    def set_dense(self, matrix: Values) -> None:
+        """Take over the inverse of the coarsest level."""
+        self.dense = matrix.astype(self.dtype).ravel()
 
     def numbers(self, natural: Values) -> None:
         """Take over the tables: weights for the levels, and those for arrays in natural order."""
@@ -134,11 +144,20 @@ class Engine:
             else:
                 self._gathers[item.first].run(*F)
 
-    def square(self) -> float:
-        """Sum over the ranks of the squares that the last program has summed by rows; collective if levels are cut."""
-        own = float(self.sums.sum())
-        if self.levels[0].shared:
-            return own
+    def square(self, loaded: bool = False) -> float:
+        """Sum over the ranks of the squares that the last program summed by rows; collective if levels are cut.
+
+        Parameters
+        ----------
+        loaded : bool
+            Of the right side that was loaded, else of the residual.
+        """
+        half = len(self.sums) // 2
+        own = float((self.sums[half:] if loaded else self.sums[:half]).sum())
+        return own if self.levels[0].shared else self.total(own)
+
+    def total(self, own: float) -> float:
+        """Sum over the ranks, in their order; collective."""
         every = np.zeros(self._context.size)
         self._context.comm.Allgather(np.array([own]), every)
         return float(every.sum())

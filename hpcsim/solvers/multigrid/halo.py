@@ -19,12 +19,12 @@ Move = Callable[[Any, Any, Any, Any, int], None]
 
 
 class Halo:
-    """Exchange of the ghosts of one level, of one width.
+    """Exchange of the ghosts of one level, of one width; of a level held whole only its own periodic images.
 
     Parameters
     ----------
     context : Context
-        The ranks; set-up is collective.
+        The ranks; set-up and runs are collective if the level is cut.
     levels : sequence of Level
         The level as each rank sees it.
     base : sequence of int
@@ -41,7 +41,7 @@ class Halo:
         self, context: Context, levels: Sequence[Level], bases: Sequence[int], width: int, dtype: str, move: Move
     ) -> None:
         self._context, self._move = context, move
-        self._tag = context.take_tags(1)
+        self._tag = 0 if levels[context.rank].shared else context.take_tags(1)
         rank = context.rank
         mine, base = levels[rank], bases[rank]
         self._incoming: list[tuple[int, NDArray[Any], NDArray[np.int64]]] = []
@@ -51,9 +51,8 @@ class Halo:
             [(rows_of(mine, base, shift(box, vector)), vector) for box, vector in images(mine, mine.box, width)]
         )
         self._own_buffer = np.zeros(2 * int(self._own[:, 2].sum()), dtype)
-        for other in range(context.size):
-            if other == rank:
-                continue
+        others = [] if mine.shared else [other for other in range(context.size) if other != rank]
+        for other in others:
             wanted = _table(
                 [(rows_of(mine, base, box), vector) for box, vector in images(mine, levels[other].box, width)]
             )

@@ -62,19 +62,21 @@ class RedBlack:
         Before and after the coarser level.
     ndim : int
         Axes of the operator.
-    factor : float or None
-        Relaxation factor of all half sweeps; None takes tabulated ones.
+    factor : float, tuple of float or None
+        Relaxation factor of all half sweeps, or that of each; None takes tabulated ones.
     """
 
     sweeps: tuple[int, int]
     ndim: int
-    factor: float | None = None
+    factor: float | tuple[float, ...] | None = None
 
     polynomial = False
 
     @property
     def _factors(self) -> tuple[float, ...]:
         count = 2 * sum(self.sweeps)
+        if isinstance(self.factor, tuple):
+            return self.factor
         if self.factor is not None:
             return (self.factor,) * count
         return _TUNED.get((self.ndim, *self.sweeps), (_GENERAL[self.ndim],) * count)

@@ -11,28 +11,87 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcsim.lattice.box import Box, extent
-from hpcsim.solvers.grid import Axis, End, Star
-from hpcsim.solvers.multigrid.coarsen import hierarchy
-from hpcsim.solvers.multigrid.coarsest import dense_matrix, inverse
+from hpcsim.solvers.grid import Star
+from hpcsim.solvers.multigrid.coarsen import LARGEST_DIRECT, hierarchy
 from hpcsim.solvers.multigrid.cycle import Cycle
-from hpcsim.solvers.multigrid.decompose import decompose
+from hpcsim.solvers.multigrid.decompose import decompose, whole
 from hpcsim.solvers.multigrid.engine import Engine
-from hpcsim.solvers.multigrid.natural import Solution, describe, writable
+from hpcsim.solvers.multigrid.fetch import Fetch
+from hpcsim.solvers.multigrid.iterate import Goal, History, direct, mixed
+from hpcsim.solvers.multigrid.krylov import operate, orthomin
+from hpcsim.solvers.multigrid.level import Level
+from hpcsim.solvers.multigrid.machine import Machine
+from hpcsim.solvers.multigrid.natural import Solution, describe
 from hpcsim.solvers.multigrid.options import MultigridOptions
+from hpcsim.solvers.multigrid.problem import Problem
 from hpcsim.solvers.multigrid.smoothers import SMOOTHERS
 from hpcsim.solvers.multigrid.source import Form
-from hpcsim.solvers.multigrid.walls import folded, volumes
-from hpcsim.solvers.multigrid.weights import Constant, coarser, strengths
+from hpcsim.solvers.multigrid.spread import ConstantSpread, VaryingSpread
+from hpcsim.solvers.multigrid.varying import Varying
+from hpcsim.solvers.multigrid.walls import volumes
+from hpcsim.solvers.multigrid.weights import Constant
 from hpcsim.solvers.outcome import Outcome
 
 if TYPE_CHECKING:
     from hpcsim.comm.context import Context
 
 Values = NDArray[np.float64]
-_SINGLE = Axis(1, 1.0, False, (End(0.0, 1.0), End(0.0, 1.0)))
+
+INNER_CELLS = 512
+"""Up to so many cells an axis, two cycles in single precision bring more than their rounding takes."""
 
 
 class Multigrid:
+    """Solves ``A u = f`` for a star-shaped operator on a rectangular grid; all verbs are collective.
+
+    Parameters
+    ----------
+    context : Context
+        The ranks.
+    star : Star
+        The operator; arrays of weights cover the box of this rank.
+    boxes : sequence of Box
+        Boxes of all ranks with the last axis whole, see `hpcsim.lattice.pencils.pencils`.
+    options : MultigridOptions, optional
+        Choices.
+    threads : int
+        Threads of this rank.
+
+    Attributes
+    ----------
+    method : str
+        In words.
+    singular : bool
+        Whether constants are solutions without right side. Then the mean over the volume is taken from right sides
+        and solutions.
+    levels : sequence of Level
+        As this rank sees them, finest first.
+
+    Raises
+    ------
+    ConfigError
+        If the operator has too many axes, or the boxes are no pencils.
+
+    Notes
+    -----
+    Right sides and solutions are float64 arrays over the box of the rank, C order, without ghosts. Every site gets the
+    same bits on any number of ranks and threads, but where a sum over the ranks steers the iteration.
+
+    Examples
+    --------
+    >>> from hpcsim.comm.context import Context
+    >>> from hpcsim.solvers.grid import Axis, End, laplacian
+    >>> wall = End(1.0, 0.0)
+    >>> star = laplacian((Axis.of_cells(32, 1 / 32, (wall, wall)),) * 2)
+    >>> solver = Multigrid(Context.serial(), star, [((0, 0), (32, 32))])
+    >>> f, u, back = np.ones((32, 32)), np.zeros((32, 32)), np.zeros((32, 32))
+    >>> solver.solve(f, u, rtol=1e-10).converged
+    True
+    >>> solver.operator(u, back)
+    >>> bool(np.abs(back - f).max() < 1e-8)
+    True
+    """
+
     def __init__(
         self,
         context: Context,
@@ -43,112 +102,190 @@ class Multigrid:
     ) -> None:
         self.options = options or MultigridOptions()
         self._context = context
-        self._flat = len(star.axes) == 1
-        axes = (_SINGLE, *star.axes) if self._flat else star.axes
-        self._boxes = tuple(((0, *lo), (1, *hi)) if self._flat else (lo, hi) for lo, hi in boxes)
-        weights = self._constant(star)
-        ndim = len(star.axes)
-        smoother = SMOOTHERS.get(self.options.smoother)(self.options.sweeps, ndim, self.options.factor)
-        dtype = "float32" if self.options.precision == "mixed" else "float64"
-        self._axes = hierarchy(axes, strengths(weights))
-        ghost = 2 * sum(self.options.sweeps) + 2
-        everyone = [decompose(self._axes, self._boxes, rank, ghost) for rank in range(context.size)]
-        level = everyone[context.rank][0]
+        self._problem = problem = Problem(context, star, boxes)
+        weights = problem.weights(star)
+        axes = hierarchy(problem.axes, problem.strengths(weights))
+        sweeps = self.options.sweeps
+        smoother = SMOOTHERS.get(self.options.smoother)(sweeps, len(star.axes), self.options.factor)
+        # So far the walk of a cycle over the finest level reaches over linked sides.
+        ghost = 2 * max(sweeps) + 4
+        everyone = [decompose(axes, problem.boxes, rank, ghost) for rank in range(context.size)]
         self.levels = everyone[context.rank]
-        form = Form(level.outer, dtype, False, threads > 1, smoother.polynomial)
+        dtype = "float32" if self.options.precision == "mixed" else "float64"
+        form = Form(len(problem.axes) - 1, dtype, not problem.constant, threads > 1, smoother.polynomial)
         self._engine = Engine(context, everyone, form, threads)
+        dense = self.levels[-1].size <= LARGEST_DIRECT
+        self._machine = self._assemble(Cycle(self._engine.assembler, smoother, self.options.cycle, dense), everyone)
+        if problem.constant:
+            self._spread: ConstantSpread | VaryingSpread = ConstantSpread(self._engine, axes, dense)
+        else:
+            self._spread = VaryingSpread(context, self._engine, everyone, dense)
+        self._join: Fetch | None = None
+        if self.levels[0].shared and context.size > 1:
+            self._join = Fetch(context, problem.axes, problem.box, whole(problem.axes), False)
+        self.method = f"multigrid {self.options.cycle.upper()}({sweeps[0]},{sweeps[1]})"
+        self._set(weights)
+
+    def _assemble(self, cycle: Cycle, everyone: Sequence[Sequence[Level]]) -> Machine:
         describe(self._engine.tables)
-        self._solution = Solution(context, [own[0] for own in everyone])
-        cycle = Cycle(self._engine.assembler, smoother, self.options.cycle, 0)
-        self._programs = {
-            "first": cycle.correction(True),
-            "next": cycle.correction(False),
+        solution = Solution(self._context, [own[0] for own in everyone])
+        self._inner = 2 if max(axis.cells for axis in self.levels[0].axes) <= INNER_CELLS else 1
+        programs = {
+            "first": cycle.correction(True, self._inner),
+            "next": cycle.correction(False, self._inner),
+            "last": cycle.correction(False, 1),
             "residual": cycle.residual(),
             "operate": cycle.operate(),
             "step": cycle.step(),
             "full": cycle.full(),
         }
-        self._engine.finish(list(self._programs.values()))
-        self._set(weights)
-        self.method = f"multigrid {self.options.cycle.upper()}({self.options.sweeps[0]},{self.options.sweeps[1]})"
+        if len(self.levels) > 1:
+            programs |= {
+                "load": cycle.begin(True),
+                "begin": cycle.begin(False),
+                "proceed": cycle.proceed(),
+                "set": cycle.conclude(True),
+                "add": cycle.conclude(False),
+            }
+        self._engine.finish(list(programs.values()))
+        return Machine(self._engine, programs, solution, self._problem.size)
 
-    def _constant(self, star: Star) -> Constant:
-        lower, upper = tuple(float(w) for w in star.lower), tuple(float(w) for w in star.upper)
-        if self._flat:
-            lower, upper = (0.0, *lower), (0.0, *upper)
-        return Constant(lower, upper, float(star.centre))
+    def _set(self, weights: Constant | Varying) -> None:
+        problem = self._problem
+        self._machine.sigma = sigma = problem.scale(weights)
+        self.singular = problem.singular(weights)
+        if isinstance(weights, Varying) and self._join is not None:
+            join = self._join.run
+            weights = Varying(tuple(map(join, weights.lower)), tuple(map(join, weights.upper)), join(weights.centre))
+        self._spread.set(weights, sigma, self.singular)
 
-    def _set(self, weights: Constant) -> None:
-        self._sigma = 2.0 ** math.frexp(abs(weights.centre))[1]
-        levels = [weights]
-        for fine, coarse in zip(self._axes, self._axes[1:], strict=False):
-            levels.append(coarser(levels[-1], fine, coarse))
-        axes = self._axes[-1]
-        tables = self._engine.tables
-        for number, own in enumerate(levels):
-            tables.constant_weights(number, own.scaled(1.0 / self._sigma))
-        last = levels[-1].scaled(1.0 / self._sigma)
-        shape = tuple(a.count for a in axes)
-        low, high, centre = [], [], np.full(shape, last.centre)
-        for k, axis in enumerate(axes):
-            a, b, extra = folded(axis, last.lower[k], last.upper[k])
-            along = [-1 if j == k else 1 for j in range(len(axes))]
-            low.append(np.broadcast_to(a.reshape(along), shape))
-            high.append(np.broadcast_to(b.reshape(along), shape))
-            centre = centre + extra.reshape(along)
-        size = sum(abs(w) for w in (*weights.lower, *weights.upper, weights.centre))
-        self.singular = abs(weights.total) <= 1e-13 * size and all(
-            axis.ends is None or all(end.alpha == 0.0 for end in axis.ends) for axis in self._axes[0]
-        )
-        null = None
-        if self.singular:
-            null = np.ones(1)
-            for axis in axes:
-                null = np.multiply.outer(null, volumes(axis))
-            null = null.ravel()
-        dense = inverse(dense_matrix(axes, low, high, centre), null)
-        self._engine.dense = dense.astype(self._engine.dense.dtype).ravel()
-        natural = tables.number_table.copy()
-        from hpcsim.solvers.multigrid.tables import PLACES
-
-        row = tables.rows[0]
-        level = self.levels[0]
-        for axis in range(level.outer):
-            p = row[PLACES["WEIGHTS"] + axis]
-            natural[p : p + 3 * level.total[axis]] *= self._sigma
-        p = row[PLACES["ROW"]]
-        natural[p : p + 9] *= self._sigma
-        self._engine.numbers(natural)
+    def update(self, star: Star) -> None:
+        """Take up other weights of the same form."""
+        self._set(self._problem.weights(star))
 
     def solve(self, f: Values, u: Values, rtol: float = 1e-8, atol: float = 0.0, guess: bool = False) -> Outcome:
-        start = time.perf_counter()
-        engine = self._engine
-        right, x = writable(f), self._solution.array(u)
-        count = math.prod(a.count for a in self._axes[0])
-        scale = self._sample(f)
-        engine.scalars[:] = (scale, 1.0 / (scale * self._sigma), 0.0)
-        engine.run(self._programs["first"], right, x)
-        half = engine.sums.size >> 1
-        b = math.sqrt(float(engine.sums[half:].sum()))
-        history = [b, math.sqrt(float(engine.sums[:half].sum()))]
-        goal = max(rtol * b, atol)
-        while history[-1] > goal and len(history) <= self.options.max_iterations:
-            engine.scalars[1] = 1.0 / (scale * self._sigma)
-            scale = 2.0 ** -math.frexp(history[-1] / math.sqrt(count))[1]
-            engine.scalars[0] = scale
-            engine.run(self._programs["next"], right, x)
-            history.append(math.sqrt(float(engine.sums[:half].sum())))
-        self._solution.get(u)
-        ok = history[-1] <= goal
-        return Outcome(
-            self.method,
-            ok,
-            "tolerance reached" if ok else "too many cycles",
-            len(history) - 1,
-            tuple(history),
-            {"solve": time.perf_counter() - start},
-        )
+        """Improve `u` until the two-norm of ``f - A u`` is at most ``max(rtol*|f|, atol)``.
 
-    def _sample(self, f: Values) -> float:
-        sample = f[:: max(1, f.shape[0] // 16)]
-        return 2.0 ** -math.frexp(float(np.abs(sample).max()))[1]
+        Parameters
+        ----------
+        f : float64 array
+            Right side.
+        u : float64 array
+            Solution; overwritten.
+        rtol, atol : float
+            Tolerances.
+        guess : bool
+            Whether `u` holds a first guess.
+
+        Returns
+        -------
+        Outcome
+            Iterations are cycles. Of an operator with constants in its kernel, residuals are those of the right side
+            without its mean.
+        """
+        start = time.perf_counter()
+        options = self.options
+        right, x = self._whole(f), self._whole(u, guess)
+        mean = self._mean(right) if self.singular else 0.0
+        goal = Goal(rtol, atol, options.max_iterations, options.acceleration is not None)
+        method = self.method
+        if options.acceleration:
+            history = History(0.0, [1.0], "slow")
+        else:
+            self._machine.take(right, x, mean)
+            if guess:
+                self._machine.solution.put(x)
+            history = self._plain(right, guess, goal)
+            self._machine.solution.get(x)
+        if history.reason in ("slow", "diverged") and options.acceleration is not False:
+            method = f"orthomin with {method}"
+            history = self._accelerated(right - mean if mean else right, x, guess, goal, history)
+        if self.singular:
+            x -= self._mean(x)
+        self._back(x, u)
+        took = {"solve": time.perf_counter() - start}
+        residuals = tuple(history.residuals)
+        ok = history.reason == "tolerance reached"
+        return Outcome(method, ok, history.reason, len(residuals) - 1, residuals, took)
+
+    def _plain(self, f: Values, guess: bool, goal: Goal) -> History:
+        if self.options.precision == "double" and len(self.levels) > 1:
+            return direct(self._machine, f, guess, goal)
+        return mixed(self._machine, f, guess, goal, self._inner)
+
+    def _accelerated(self, f: Values, x: Values, guess: bool, goal: Goal, before: History) -> History:
+        right = math.sqrt(self._machine.dot(f, f))
+        if before.reason == "diverged" or before.residuals[-1] > before.residuals[0] or len(before.residuals) == 1:
+            # What the cycles made is worse than nothing.
+            if not (guess and len(before.residuals) == 1):
+                x.fill(0.0)
+        history = orthomin(self._machine, f, x, right, Goal(goal.rtol, goal.atol, goal.limit, True))
+        if len(before.residuals) > 1:
+            history.residuals = before.residuals + history.residuals[1:]
+        return history
+
+    def apply(self, r: Values, z: Values) -> None:
+        """One cycle from zero for the right side `r`: a fixed linear preconditioner."""
+        right, x = self._whole(r), self._whole(z, False)
+        mean = self._mean(right) if self.singular else 0.0
+        machine = self._machine
+        machine.take(right, x, mean)
+        machine.expect(machine.estimate(right))
+        machine.expect_back()
+        machine.run("step")
+        machine.solution.get(x)
+        if self.singular:
+            x -= self._mean(x)
+        self._back(x, z)
+
+    def full(self, f: Values, u: Values) -> Outcome:
+        """Full multigrid: `u` is the solution up to about the error of the discretisation."""
+        start = time.perf_counter()
+        right, x = self._whole(f), self._whole(u, False)
+        machine = self._machine
+        machine.take(right, x, self._mean(right) if self.singular else 0.0)
+        machine.expect(machine.estimate(right))
+        machine.expect_back()
+        machine.run("full")
+        machine.solution.get(x)
+        if self.singular:
+            x -= self._mean(x)
+        self._back(x, u)
+        took = {"solve": time.perf_counter() - start}
+        return Outcome(f"full {self.method}", True, "one pass", 1, (machine.norm(loaded=True),), took)
+
+    def operator(self, u: Values, out: Values) -> None:
+        """``out = A u``."""
+        x, result = self._whole(u), self._whole(out, False)
+        operate(self._machine, x, result)
+        self._back(result, out)
+
+    def _whole(self, values: Values, given: bool = True) -> Values:
+        """Values on the box of the finest level: those of the rank, or of all ranks."""
+        shaped = self._problem.shaped(values)
+        if self._join is None:
+            return shaped
+        return self._join.run(shaped) if given else np.empty(extent(self.levels[0].box))
+
+    def _back(self, found: Values, values: Values) -> None:
+        """The part of this rank."""
+        if self._join is not None:
+            window = tuple(slice(a, b) for a, b in zip(*self._problem.box, strict=True))
+            self._problem.shaped(values)[...] = found[window]
+
+    def _mean(self, values: Values) -> float:
+        """Mean over the volume."""
+        sums, total = values, 1.0
+        for axis, (lo, hi) in zip(reversed(self.levels[0].axes), reversed(list(zip(*self.levels[0].box, strict=True))), strict=True):
+            sums = sums @ volumes(axis)[lo:hi]
+            total *= float(volumes(axis).sum())
+        return self._machine.total(float(sums)) / total
+
+    def free(self) -> None:
+        """Give back messages and memory."""
+        if isinstance(self._spread, VaryingSpread):
+            self._spread.free()
+        self._machine.solution.free()
+        if self._join is not None:
+            self._join.free()
+            self._join = None

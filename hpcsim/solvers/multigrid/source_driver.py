@@ -248,13 +248,13 @@ def product(D, d, Y, y, m):
 def direct(k, code, g, A, B, FA, FB, Y, D):
     \"\"\"Inverse of the coarsest level times its right side.\"\"\"
     o = code[k, 1] * WIDTH
-    d = code[k, 2]
     n = g[o + SITES]
     i = 0
 {body(get)}    many = i
+    zero = U(many - i)
     i = 0
 {
-        body('''v = product(D, U(d + i * many), Y, U(0), many)
+        body('''v = product(D, U(i * many), Y, zero, many)
     if (x + p) & 1 == 0:
         A[k] = v
     else:

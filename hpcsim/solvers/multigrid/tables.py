@@ -17,6 +17,18 @@ from hpcsim.solvers.multigrid.weights import Constant
 PLACES = fields.places()
 
 
+_SPARE = 64
+"""Elements before the first level and after the last one: the loops read a little beyond rows."""
+
+
+def bases_of(levels: Sequence[Level]) -> list[int]:
+    """Element of the pools where each level begins, and one past the last level."""
+    places = [_SPARE]
+    for level in levels:
+        places.append(places[-1] + -(-level.room // fields.MARGIN) * fields.MARGIN + fields.MARGIN)
+    return places
+
+
 class Tables:
     """Integers, numbers and one row of places per level.
 
@@ -41,17 +53,18 @@ class Tables:
         self._integers: list[NDArray[np.int64]] = []
         self._numbers: list[NDArray[np.float64]] = []
         self._counts = [0, 0]
-        self._weights: list[tuple[int, int, int]] = []
-        self.bases = []
-        place = fields.MARGIN * 4
-        for level in levels:
-            self.bases.append(place)
-            place += -(-level.room // fields.MARGIN) * fields.MARGIN + fields.MARGIN
-        self.length = place + fields.MARGIN * 4
+        *self.bases, end = bases_of(levels)
+        self.length = end + _SPARE
         for number in range(len(levels)):
             self._geometry(number)
             if levels[number].down:
                 self._transfers(number)
+        self._fixed = len(self._numbers), self._counts[1]
+
+    def forget_weights(self) -> None:
+        """Drop what `constant_weights` has appended."""
+        del self._numbers[self._fixed[0] :]
+        self._counts[1] = self._fixed[1]
 
     def put(self, number: int, name: str, value: int, axis: int = 0) -> None:
         """Set a field of a level."""

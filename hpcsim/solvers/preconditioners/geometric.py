@@ -86,8 +86,9 @@ class Geometric(Preconditioner):
             return "geometric needs the boxes of the ranks to form a grid of processes in the order of the ranks"
         if self._coarse == "rediscretised" and (system.star is None or not system.star.constant):
             return "geometric: coarse operators by rediscretisation need constant weights; use 'galerkin'"
-        coarsest = hierarchy(Level(system.grid.axes, system.grid.cuts))[-1]
-        if coarsest.size > _LARGE:
+        levels = hierarchy(Level(system.grid.axes, system.grid.cuts))
+        coarsest = levels[-1]
+        if coarsest.size > _LARGE or len(levels) == 1:
             cells = "x".join(str(axis.cells) for axis in coarsest.axes)
             return f"geometric cannot halve {cells} cells ({coarsest.size} unknowns on the coarsest grid); use gamg"
         return ""
@@ -159,10 +160,10 @@ def hierarchy(finest: Level, most: int | None = None) -> list[Level]:
     finest : Level
         Where to begin.
     most : int, optional
-        Most levels; by default grids are halved until few unknowns are left.
+        Most levels; by default grids are halved once, and until few unknowns are left.
     """
     levels = [finest]
-    while len(levels) < most if most is not None else levels[-1].size > _SMALL:
+    while len(levels) < most if most is not None else levels[-1].size > _SMALL or len(levels) == 1:
         found = levels[-1].coarser()
         if found is None:
             break

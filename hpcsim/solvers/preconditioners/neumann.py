@@ -57,7 +57,7 @@ class NeumannSeries:
             self._product.pointwiseMult(self._product, self._weights)
             z.axpy(1.0, self._product)
 
-    def destroy(self) -> None:
-        """Give the work vectors back; collective, called by the owner."""
+    def free(self) -> None:
+        """Give the work vectors back; collective. PETSc calls a verb ``destroy`` by itself, hence the name."""
         self._product.destroy()
         self._weights.destroy()

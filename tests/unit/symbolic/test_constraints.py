@@ -40,6 +40,8 @@ def test_unnamed_constraint_takes_what_named_ones_left() -> None:
         ({"solve(phi)": "grad(phi)"}, "has 1 component(s), the right side has 2"),
         ({"phi": "rho"}, "dt(field), dtt(field), solve(field) or 0"),
         ({"solve(phi)": "laplacian(phi) - dt(rho)"}, "dt"),
+        ({"solve(phi)": "laplacian(rho) - 1"}, "'phi' does not occur in it or in another constraint"),
+        ({"solve(phi)": "psi - rho", "solve(psi)": "2*psi"}, "'phi' does not occur in it or in another constraint"),
     ],
 )
 def test_faults_are_named(equations: dict[str, str], said: str) -> None:
@@ -47,6 +49,12 @@ def test_faults_are_named(equations: dict[str, str], said: str) -> None:
     with pytest.raises(FormulaError, match=".*") as caught:
         system(equations)
     assert said in str(caught.value)
+
+
+def test_unknowns_may_occur_in_each_other_s_constraints() -> None:
+    """Two constraints together determine two fields, wherever these stand."""
+    found = system({"solve(phi)": "laplacian(psi) - rho", "solve(psi)": "laplacian(phi)"})
+    assert [c.field for c in found.constraints] == ["phi", "psi"]
 
 
 def test_solve_is_no_name() -> None:

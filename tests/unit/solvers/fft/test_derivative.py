@@ -56,6 +56,9 @@ def test_the_highest_mode_has_no_slope() -> None:
     zigzag, axes = (-1.0) ** np.arange(8), [Axis(8, 0.5, False, None)]
     assert np.abs(differentiated(zigzag, axes, {(1,): 1.0})).max() < 1e-14
     assert np.allclose(differentiated(zigzag, axes, {(2,): 1.0}), -((np.pi / 0.5) ** 2) * zigzag)
+    # Along an axis with complex modes on both sides its mirror image is itself.
+    plane = zigzag[:, None] * np.cos(2 * np.pi * np.arange(6) / 6 + 0.3)
+    assert np.abs(differentiated(plane, [*axes, Axis(6, 0.5, False, None)], {(1, 0): 1.0})).max() < 1e-13
 
 
 @pytest.mark.parametrize("n", [24, 25, 26])

@@ -79,6 +79,9 @@ def test_null_space(ends, vertex: bool) -> None:
     assert np.allclose(solution(star, f), solution(star, f + 3.0), rtol=0, atol=1e-13)
     one = laplacian((Axis(9, 0.2, vertex, ends),), -1.0)
     check(one, 5, 1)
+    # Systems along walls with complex right sides, the one of the constants among them.
+    walls = Axis(6, 0.5, vertex, (FREE, FREE))
+    check(laplacian((walls, Axis(5, 0.5, vertex, ends), Axis(4, 0.5, False, None))), 6, 1)
 
 
 def manufactured(kind: str, n: int) -> float:

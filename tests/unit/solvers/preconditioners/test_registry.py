@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hpcsim.errors import ConfigError
 from hpcsim.solvers.petsc.ksp import KspSolver
 from hpcsim.solvers.petsc.options import OptionBook, SolverOptions
+from hpcsim.solvers.petsc.system import system_of
 from hpcsim.solvers.preconditioners import PRECONDITIONERS
 from hpcsim.solvers.preconditioners.additive_schwarz import AdditiveSchwarz
 from hpcsim.solvers.preconditioners.approximate_inverse import ApproximateInverse
@@ -23,14 +24,14 @@ RTOL = 1e-9
 NAMES = PRECONDITIONERS.names()
 GRIDS = [
     ((16, 14), "dirichlet", False), ((16, 12), "dirichlet", True), ((8, 16), "periodic", False),
-    ((8, 12), "neumann", False), ((8, 12), "neumann", True), ((8, 8, 8), "dirichlet", True), ((8, 4, 8), "periodic", True),
-    ((32,), "dirichlet", False),
+    ((8, 12), "neumann", False), ((8, 12), "neumann", True), ((8, 8, 8), "dirichlet", True),
+    ((8, 4, 8), "periodic", True), ((32,), "dirichlet", False),
 ]  # fmt: skip
 # Most iterations on these grids, some above what was measured: a broken preconditioner needs more.
 MOST = {
     "none": 140, "jacobi": 140, "point_block_jacobi": 140, "block_jacobi": 40, "additive_schwarz": 40, "ilu": 40,
     "icc": 40, "gamg": 17, "boomeramg": 10, "geometric": 11, "pfmg": 16, "field_split": 20, "approximate_inverse": 50,
-    "direct": 1, "native_multigrid": 12,
+    "direct": 1, "native_multigrid": 25,
 }  # fmt: skip
 
 
@@ -237,10 +238,9 @@ def test_zero_on_the_diagonal_is_refused_by_the_neumann_series(library, context)
     case = poisson_case(context, unit_axes((6, 6)))
     data = case.rows.data.copy()
     data[case.rows.indices == case.rows.row_numbers()] = 0.0
-    zero = Case(context, case.rows.with_data(data).to_scipy(), [36])
-    zero.system = type(zero.system)(36, 36, rows=case.rows.with_data(data))
+    system = system_of(case.rows.with_data(data))
     with pytest.raises(ConfigError, match="diagonal, which has zeros"):
-        solve(library, zero, ApproximateInverse("neumann"))
+        KspSolver(library, system, SolverOptions(library, "phi"), ApproximateInverse("neumann"))
 
 
 def test_packages_that_are_not_built_in(library, context, monkeypatch):
@@ -266,7 +266,6 @@ def test_levels_can_be_limited(library, context):
     """Need 25: `pc_mg_levels` is obeyed by our hierarchy too, and inner options reach the levels."""
     case = poisson_case(context, unit_axes((32, 32)))
     pairs = [("pc_mg_levels", "2"), ("mg_levels_ksp_max_it", "2"), ("mg_levels_1_pc_type", "jacobi")]
-    _, _, solver = solve(library, case, "geometric", pairs)
     options = SolverOptions(library, "phi", OptionBook(pairs, ["phi"]))
     with KspSolver(library, case.system, options, "geometric") as solver:
         pc = solver._ksp.getPC()

@@ -1,0 +1,59 @@
+"""Native multigrid as a linear solver, and one cycle of it as a preconditioner."""
+
+from __future__ import annotations
+
+from hpcsim.lattice.pencils import pencils
+from hpcsim.solvers.linear.base import Equations
+from hpcsim.solvers.linear.grid import Grid, make_star, needed_axes
+from hpcsim.solvers.multigrid.options import MultigridOptions
+from hpcsim.solvers.multigrid.solver import Multigrid
+from hpcsim.solvers.outcome import Outcome
+from hpcsim.solvers.unknowns import Vector
+
+
+class MultigridSolver:
+    """Multigrid on one box per rank; the unknowns are moved there and back.
+
+    Raises
+    ------
+    ConfigError
+        If the operator is no star, or a boundary condition has no form that multigrid knows.
+    """
+
+    def __init__(self, equations: Equations) -> None:
+        axes = needed_axes(equations)
+        setting, asked = equations.operator.setting, equations.options
+        boxes = pencils(tuple(axis.count for axis in axes), setting.context.size)
+        self._axes = axes
+        self._grid = Grid(equations, axes, boxes[setting.context.rank])
+        options = MultigridOptions(
+            cycle=asked.cycle, smoother=asked.smoother, sweeps=asked.sweeps, precision=asked.precision,
+            max_iterations=asked.max_iterations,
+        )  # fmt: skip
+        star = make_star(equations, axes, self._grid)
+        self._multigrid = Multigrid(setting.context, star, boxes, options, setting.threads)
+        self._right, self._left = self._grid.empty(), self._grid.empty()
+        self.method = self._multigrid.method
+
+    def update(self, equations: Equations) -> None:
+        """Take up coefficients that have changed."""
+        self._multigrid.update(make_star(equations, self._axes, self._grid))
+
+    def solve(self, b: Vector, x: Vector, rtol: float, atol: float) -> Outcome:
+        """Improve `x`; see the protocol."""
+        self._grid.gather(b, self._right)
+        self._grid.gather(x, self._left)
+        outcome = self._multigrid.solve(self._right, self._left, rtol, atol, guess=True)
+        self._grid.scatter(self._left, x)
+        return outcome
+
+    def apply(self, r: Vector, z: Vector) -> None:
+        """One cycle from zero: ``z`` becomes an approximate solution for ``r``."""
+        self._grid.gather(r, self._right)
+        self._multigrid.apply(self._right, self._left)
+        self._grid.scatter(self._left, z)
+
+    def free(self) -> None:
+        """Give back messages and memory."""
+        self._multigrid.free()
+        self._grid.free()
