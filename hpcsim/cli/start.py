@@ -240,7 +240,9 @@ def _work(record: Mapping[str, Any]) -> str:
     wall, compiled = f"in {record['wall_s']:.1f} s", f"compile {record['compile_s']:.1f} s"
     if record["integrator"] == "stationary":
         return f"solved {wall} ({compiled})"
-    text = f"{record['steps']} steps to t = {record['time']:.6g} {wall} (steps {record['steps_wall_s']:.1f} s, {compiled})"
+    text = (
+        f"{record['steps']} steps to t = {record['time']:.6g} {wall} (steps {record['steps_wall_s']:.1f} s, {compiled})"
+    )
     text += f", {record['cells_per_s'] / 1e6:.4g} Mcells/s"
     if record["bytes_per_cell_step"]:
         text += f", {record['cells_per_s'] * record['bytes_per_cell_step'] / 1e9:.3g} GB/s"

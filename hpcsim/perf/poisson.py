@@ -112,7 +112,7 @@ class Case:
                 moved = tuple(
                     slice(1 + step * (a == axis), n - 1 + step * (a == axis)) for a, n in enumerate(padded.shape)
                 )
-                r -= float(weight) * padded[moved]  # type: ignore[arg-type]
+                r -= float(weight) * padded[moved]
         sums = np.zeros((self.context.size, 2))
         self.context.comm.Allgather(np.array([np.vdot(r, r), np.vdot(f, f)]), sums)
         squares = sums.sum(axis=0)

@@ -55,7 +55,7 @@ class Assembly:
             if column in piece.columns:
                 width, place = len(piece.columns), piece.columns.index(column)
                 first = unknowns.first + piece.start + place
-                numbers = first + width * np.arange(piece.count // width, dtype=np.float64)
+                numbers = first + width * np.arange(piece.span // width, dtype=np.float64)
                 register.array[piece.slot, 0][piece.window] = numbers.reshape(piece.shape[:-1])
         setting.ghosts.exchange_once(register, self._location(column))
         numbered: NDArray[np.float64] = register.array[:, 0]

@@ -9,6 +9,7 @@ from hpcsim.errors import ConfigError, unknown_name
 from hpcsim.solvers.fft.cost import direct_is_faster
 from hpcsim.solvers.linear import LINEAR_SOLVERS
 from hpcsim.solvers.linear.base import Equations
+from hpcsim.solvers.linear.constants import skew_and_free
 from hpcsim.solvers.linear.grid import grid_axes, make_star
 
 AUTO = "auto"
@@ -51,7 +52,7 @@ def choose(equations: Equations) -> Choice:
         direct, reason = direct_is_faster(make_star(equations, axes), equations.operator.setting.context.size)
         if direct:
             return Choice("fft", reason)
-    if axes is not None and linear.kind == "elliptic":
+    if axes is not None and linear.kind == "elliptic" and not skew_and_free(equations):
         return Choice("multigrid", "elliptic, one unknown per site, next neighbours only")
     if find_spec("petsc4py") is not None:
         return Choice("petsc", f"{linear.kind} operator with {linear.size} unknowns per site")

@@ -36,14 +36,16 @@ class FormulaKernel:
         Values of numeric parameters.
     green : Green, optional
         The function that the formula is multiplied by.
+    reach : sequence of float, optional
+        Largest offset that counts along each axis; transforms sample others as well, and take no notice of them.
 
     Attributes
     ----------
     even : bool
         Whether it is the same at opposite offsets along every axis.
     faulty : tuple of float or None
-        An offset at which a sampled value was not finite. Ranks sample different offsets, so it is for all of them to
-        look at it together.
+        An offset that counts at which a sampled value was not finite; it is given as zero. Ranks sample different
+        offsets, so it is for all of them to look at it together.
 
     Examples
     --------
@@ -53,8 +55,14 @@ class FormulaKernel:
     ([0.0, 3.0], True)
     """
 
-    def __init__(self, kernel: Kernel, values: Mapping[str, float], green: Green | None = None) -> None:
-        self._formula, self._green = kernel.formula, green
+    def __init__(
+        self,
+        kernel: Kernel,
+        values: Mapping[str, float],
+        green: Green | None = None,
+        reach: Sequence[float] | None = None,
+    ) -> None:
+        self._formula, self._green, self._reach = kernel.formula, green, reach
         self._values: dict[Expr, float] = {Symbol(name): value for name, value in values.items()}
         self._origin = None if kernel.origin is None else scalar_value(kernel.origin, dict(values))
         offsets = {node for node in self._formula.walk() if isinstance(node, Coordinate)}
@@ -67,10 +75,17 @@ class FormulaKernel:
         zero = [np.flatnonzero(offset.reshape(-1) == 0.0) for offset in offsets]
         for place in product(*zero):
             values[place] = self.at_origin(spacing)
-        if not np.isfinite(values).all():
-            place = tuple(np.argwhere(~np.isfinite(values))[0])
-            self.faulty = tuple(float(np.broadcast_to(offset, values.shape)[place]) for offset in offsets)
+        finite = np.isfinite(values)
+        if not finite.all():
+            for place in np.argwhere(~finite):
+                self._note([float(np.broadcast_to(x, values.shape)[tuple(place)]) for x in offsets])
+            values[~finite] = 0.0
         return values
+
+    def _note(self, offset: Sequence[float]) -> None:
+        """Keep a faulty offset, if it counts."""
+        if self._reach is None or all(abs(x) <= most for x, most in zip(offset, self._reach, strict=True)):
+            self.faulty = tuple(offset)
 
     def at_origin(self, spacing: Sequence[float]) -> float:
         """Value that stands for the origin: the given one, that of a formula alone, else the mean over the cell.
@@ -99,7 +114,9 @@ class FormulaKernel:
         return np.array(np.broadcast_to(np.asarray(values, np.float64), r.shape))
 
 
-def make_kernel(kernel: Kernel, ndim: int, values: Mapping[str, float]) -> Green | FormulaKernel:
+def make_kernel(
+    kernel: Kernel, ndim: int, values: Mapping[str, float], reach: Sequence[float] | None = None
+) -> Green | FormulaKernel:
     """What a convolution can be given.
 
     Parameters
@@ -110,6 +127,8 @@ def make_kernel(kernel: Kernel, ndim: int, values: Mapping[str, float]) -> Green
         Axes of the lattice.
     values : mapping of str to float
         Values of numeric parameters.
+    reach : sequence of float, optional
+        Largest offset that counts along each axis.
 
     Raises
     ------
@@ -127,7 +146,7 @@ def make_kernel(kernel: Kernel, ndim: int, values: Mapping[str, float]) -> Green
         green = make_green(kernel.name, ndim, **given)
         if kernel.formula == ONE and kernel.origin is None:
             return green
-    return FormulaKernel(kernel, values, green)
+    return FormulaKernel(kernel, values, green, reach)
 
 
 def chosen_mode(mode: str, kernel: SampledKernel) -> str:

@@ -81,8 +81,10 @@ class Convolutions:
     def _make(self, location: Location, mode: str, kernels: tuple[Kernel, ...]) -> Convolution:
         setting = self._setting
         domain = setting.layout.domain
-        made = [make_kernel(kernel, domain.ndim, setting.values) for kernel in kernels]
         shape = owned_extent(domain, location)
+        # Half a cell more, for what rounding does to the last offset.
+        reach = [(n - 0.5) * h for n, h in zip(shape, domain.spacing, strict=True)]
+        made = [make_kernel(kernel, domain.ndim, setting.values, reach) for kernel in kernels]
         convolution = Convolution(setting.context, shape, domain.spacing, made, mode, setting.threads)
         # Each rank has sampled other offsets; all must hear of a fault.
         faulty = [kernel.faulty for kernel in made if isinstance(kernel, FormulaKernel) and kernel.faulty is not None]

@@ -167,6 +167,10 @@ class Operator:
         """Give the unknowns values."""
         self.unknowns.unpack(x, self._registers)
 
+    def clear(self) -> None:
+        """Set the unknowns to zero."""
+        self.unknowns.clear(self._registers)
+
     def vector(self) -> Vector:
         """A packed vector of zeros."""
         return np.zeros(self.unknowns.size)

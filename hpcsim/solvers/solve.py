@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hpcsim.config.sections.solver import STEP
 from hpcsim.solvers.choose import Choice, choose
@@ -80,15 +83,20 @@ class CompiledSolve:
 
     def _linear(self, t: float, dt: float) -> Outcome:
         """With unknowns of zero the residual is minus the right side."""
-        operator = self.operator
+        operator, (b, x) = self.operator, self._vectors
         solver = self._ready(t, dt)
-        x = operator.get(operator.vector())
-        operator.set(operator.vector())
-        b = operator.residual(t, dt, operator.vector())
-        b *= -1.0
+        operator.get(x)
+        operator.clear()
+        operator.residual(t, dt, b)
+        np.negative(b, out=b)
         outcome = solver.solve(b, x, self._options.rtol, self._options.atol)
         operator.set(x)
         return outcome
+
+    @cached_property
+    def _vectors(self) -> tuple[Vector, Vector]:
+        """Right side and solution of linear solves; memory that is touched for the first time is slow."""
+        return self.operator.vector(), self.operator.vector()
 
     def _nonlinear(self, t: float, dt: float) -> Outcome:
         operator, options = self.operator, self._options
@@ -134,7 +142,9 @@ class CompiledSolve:
         """What may help if a solve does not converge."""
         name, choice = self.problem.name, self.choice
         if not self.operator.linear.linear:
-            nearer = "take a smaller run.dt" if name == STEP else f"give [initial] values of {name} nearer to the solution"
+            nearer = (
+                "take a smaller run.dt" if name == STEP else f"give [initial] values of {name} nearer to the solution"
+            )
             return f"{nearer}, raise solver.{name}.newton_iterations or loosen solver.{name}.newton_rtol"
         if choice is not None and choice.method == "pointwise":
             return "check the equations: at some site they do not determine their unknowns"

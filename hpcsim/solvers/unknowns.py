@@ -48,7 +48,7 @@ class Piece(NamedTuple):
         return (*extent(self.box), len(self.columns))
 
     @property
-    def count(self) -> int:
+    def span(self) -> int:
         """Values in the packed vector."""
         return volume(self.box) * len(self.columns)
 
@@ -88,7 +88,7 @@ class Unknowns:
                 box, window = boxes[columns[0]][slot]
                 piece = Piece(slot, box, window, columns, start)
                 pieces.append(piece)
-                start += piece.count
+                start += piece.span
         self.pieces = tuple(pieces)
         self.size = start
         self.block_size = len(boxes) if self.together else 1
@@ -99,7 +99,7 @@ class Unknowns:
 
     def view(self, vector: Vector, piece: Piece) -> Vector:
         """The part of a packed vector that belongs to a piece, shape of the piece."""
-        return vector[piece.start : piece.start + piece.count].reshape(piece.shape)
+        return vector[piece.start : piece.start + piece.span].reshape(piece.shape)
 
     def pack(self, registers: Sequence[str], vector: Vector) -> Vector:
         """Read unknown i from the register ``registers[i]`` (at the component of the unknown)."""
@@ -116,6 +116,12 @@ class Unknowns:
             for place, column in enumerate(piece.columns):
                 self._values(registers[column], self.names[column][1], piece)[...] = source[..., place]
 
+    def clear(self, registers: Sequence[str]) -> None:
+        """Set unknown i in the register ``registers[i]`` to zero."""
+        for piece in self.pieces:
+            for column in piece.columns:
+                self._values(registers[column], self.names[column][1], piece).fill(0.0)
+
     def _values(self, register: str, component: int, piece: Piece) -> NDArray[Any]:
         array: NDArray[Any] = self._setting.state[register].array[piece.slot, component]
         return array[piece.window]
@@ -124,7 +130,7 @@ class Unknowns:
         """Places in the packed vector of every unknown of a site."""
         found: list[list[NDArray[np.int64]]] = [[] for _ in self.names]
         for piece in self.pieces:
-            places = np.arange(piece.start, piece.start + piece.count).reshape(-1, len(piece.columns))
+            places = np.arange(piece.start, piece.start + piece.span).reshape(-1, len(piece.columns))
             for place, column in enumerate(piece.columns):
                 found[column].append(places[:, place])
         return [np.concatenate(parts) if parts else np.zeros(0, np.int64) for parts in found]

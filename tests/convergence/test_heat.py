@@ -65,10 +65,11 @@ def test_ph_12_stable_far_beyond_the_explicit_limit(start, integrator: str) -> N
             start, 120, 0.5, integrator, factor * limit(0.5), initial={"T": {"kind": "random"}}, solver={"rtol": 1e-10}
         )
         distances = record(run, 60, lambda run: sum(float(np.sum((v - 1.0) ** 2)) for v, _ in pieces(run, "T")))
-        # bdf2 looks back at two levels, the first of which is an invention.
-        settled = distances[2:] if integrator == "bdf2" else distances
-        assert np.all(np.diff(settled) <= 1e-8 * distances[0])
-        assert distances.max() <= 1.01 * distances[0]
+        if integrator == "bdf2":
+            # It is stable in another norm, of two levels, and damps what it does not resolve.
+            assert distances.max() <= 1.2 * distances[0] and distances[-1] <= 0.3 * distances[0]
+        else:
+            assert np.all(np.diff(distances) <= 1e-8 * distances[0])
     assert run.limit == math.inf
 
 

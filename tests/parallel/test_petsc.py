@@ -21,6 +21,7 @@ from hpcsim.solvers.petsc.snes import SnesSolver
 from hpcsim.solvers.petsc.system import system_of
 from hpcsim.solvers.petsc.ts import TsSolver
 from hpcsim.solvers.preconditioners import PRECONDITIONERS
+from hpcsim.solvers.preconditioners.additive_schwarz import AdditiveSchwarz
 from hpcsim.solvers.preconditioners.approximate_inverse import ApproximateInverse
 from hpcsim.solvers.preconditioners.field_split import COMPOSITIONS, FieldSplit
 from hpcsim.solvers.preconditioners.geometric import Geometric
@@ -171,6 +172,31 @@ def test_option_that_only_some_ranks_need_is_used(library, context):
     case = Case(context, base.matrix, [n] + [0] * (context.size - 1), symmetric=True, kind="elliptic")
     with make(library, case, "block_jacobi", [("sub_pc_factor_levels", "1")]) as solver:
         assert solver.solve(np.ones(case.rows.count), np.zeros(case.rows.count)).converged
+
+
+def test_option_used_on_one_rank_is_used(library, context, monkeypatch):
+    """Need 25: what one rank has looked up is no leftover for the others."""
+    monkeypatch.setattr(library, "used", lambda option: context.rank == context.size - 1)
+    options = SolverOptions(library, "phi", OptionBook([("phi_nothing", "1")], ["phi"]))
+    options.settle()
+    options.free()
+    monkeypatch.setattr(library, "used", lambda option: False)
+    options = SolverOptions(library, "phi", OptionBook([("phi_nothing", "1")], ["phi"]))
+    with pytest.raises(ConfigError, match="-phi_nothing"):
+        options.settle()
+    options.free()
+
+
+@pytest.mark.parallel([2, 3, 4])
+def test_overlap_widens_the_parts(library, context):
+    """PETSC ladder: additive Schwarz takes layers of neighbours in."""
+    case = poisson_case(context, unit_axes((12, 12)))
+    sizes = []
+    for overlap in (0, 1, 2):
+        with make(library, case, AdditiveSchwarz(overlap)) as solver:
+            (part,) = solver._ksp.getPC().getASMSubKSP()
+            sizes.append(part.getOperators()[0].getSize()[0])
+    assert case.rows.count == sizes[0] < sizes[1] < sizes[2]
 
 
 def test_unused_option_is_the_same_error_on_all_ranks(library, context):

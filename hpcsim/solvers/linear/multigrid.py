@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hpcsim.errors import ConfigError
 from hpcsim.lattice.pencils import pencils
 from hpcsim.solvers.linear.base import Equations
+from hpcsim.solvers.linear.constants import skew_and_free
 from hpcsim.solvers.linear.grid import Grid, make_star, needed_axes
 from hpcsim.solvers.multigrid.options import MultigridOptions
 from hpcsim.solvers.multigrid.solver import Multigrid
@@ -17,11 +19,17 @@ class MultigridSolver:
     Raises
     ------
     ConfigError
-        If the operator is no star, or a boundary condition has no form that multigrid knows.
+        If the operator is no star, a boundary condition has no form that multigrid knows, or the problem is singular
+        and not symmetric.
     """
 
     def __init__(self, equations: Equations) -> None:
         axes = needed_axes(equations)
+        if skew_and_free(equations):
+            raise ConfigError(
+                f"solver.{equations.operator.problem.name}.method: the solution is free up to a constant and the "
+                'matrix is not symmetric, which multigrid cannot handle; write it in flux form, or use "petsc"'
+            )
         setting, asked = equations.operator.setting, equations.options
         boxes = pencils(tuple(axis.count for axis in axes), setting.context.size)
         self._axes = axes

@@ -10,6 +10,7 @@ from hpcsim.lattice.box import Box, shift
 from hpcsim.solvers.assemble import Assembly
 from hpcsim.solvers.grid import Axis
 from hpcsim.solvers.linear.base import Equations
+from hpcsim.solvers.linear.constants import free_constants
 from hpcsim.solvers.linear.grid import grid_axes, make_star
 from hpcsim.solvers.outcome import Outcome
 from hpcsim.solvers.petsc.ksp import KspSolver
@@ -19,8 +20,6 @@ from hpcsim.solvers.petsc.system import System
 from hpcsim.solvers.preconditioners.boxes import BoxGrid
 from hpcsim.solvers.rows import Rows
 from hpcsim.solvers.unknowns import Vector
-
-_ROUNDING = 1e-12
 
 
 class PetscSolver:
@@ -73,16 +72,8 @@ def make_system(equations: Equations, rows: Rows) -> System:
 
 def _null_space(equations: Equations) -> NullSpace | None:
     """Constants of those unknowns that the operator maps to zero; None if there are none. Collective."""
-    operator = equations.operator
-    unknowns, context = operator.unknowns, operator.setting.context
-    scale = context.max(float(np.abs(operator.diagonal(operator.vector())).max(initial=0.0)))
-    free = []
-    for column in range(unknowns.block_size):
-        (constant,) = constants(unknowns.size, unknowns.block_size, [column]).vectors
-        image = operator.vector()
-        equations.apply((constant != 0.0).astype(float), image)
-        if context.max(float(np.abs(image).max(initial=0.0))) <= _ROUNDING * scale:
-            free.append(column)
+    unknowns = equations.operator.unknowns
+    free = free_constants(equations)
     if not free:
         return None
     found = constants(unknowns.size, unknowns.block_size, free)

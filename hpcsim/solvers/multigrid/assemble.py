@@ -143,7 +143,7 @@ class Assembler:
             if stages[trial : trial + 1] and group[-1].name in ("ADD", "SET") and stages[trial].name == "RESIDUAL":
                 # The solution has its ghosts from this pass alone.
                 continue
-            if not self._holds(number, group, 0):
+            if not self._holds(number, group, 0) or (self.levels[number].seam and _uses(group)):
                 break
             count = trial
         assert count, "ghosts are too narrow for a single stage"
@@ -161,7 +161,7 @@ class Assembler:
     def _extra(self, number: int, group: Sequence[Stage], keep: int) -> int:
         """Ghost rows that cost no exchange."""
         extra = 0
-        while self.levels[number].any_linked and extra < keep and self._holds(number, group, extra + 1):
+        while self.levels[number].any_linked and not self.levels[number].seam and extra < keep and self._holds(number, group, extra + 1):
             extra += 1
         return extra
 
@@ -195,7 +195,7 @@ class Assembler:
         self._emit([fields.PASS, number, coarse, first, len(stages), place, parts, found.tiles])
         for stage, own in zip(stages, reach, strict=True):
             for register in stage.writes:
-                self._right[number, register] = own
+                self._right[number, register] = 0 if level.seam else own
         if restricts:
             self._right[number + 1, "F"] = 0
             if self.levels[number + 1].shared and not level.shared:
@@ -248,3 +248,12 @@ class Assembler:
             "runs": np.concatenate([*self.runs, np.zeros((1, 4), np.int64)]),
             "parameters": np.array(self.parameters),
         }
+
+
+def _uses(group: Sequence[Stage]) -> bool:
+    """Whether a walk uses an iterate that it has changed.
+
+    Across a seam, ghosts that were worked on are not what their owners have; a sweep may read them, a residual must not.
+    """
+    names = {stage.name for stage in group}
+    return bool(names & {"RESTRICT", "ADD", "SET"}) and any(stage.writes in ("U", "P") for stage in group)

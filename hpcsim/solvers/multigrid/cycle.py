@@ -65,17 +65,21 @@ class Cycle:
         """To a level from the next: interpolate the correction, smooth."""
         self.assembler.passes(number, [CORRECT, *self.smoother.after(), *after])
 
-    def coarse(self, number: int, zero: bool = True, kind: str = "") -> None:
-        """A cycle for the right side of a level below the finest."""
+    def visit(self, number: int, kind: str = "") -> None:
+        """What happens on a level between the way down to it and the way up: one cycle, or two."""
         kind = kind or self.kind
+        self.coarse(number, True, kind)
+        # The second one is of the same kind (W), or a V-cycle (F).
+        if kind != "v" and number < self.last:
+            self.coarse(number, False, "w" if kind == "w" else "v")
+
+    def coarse(self, number: int, zero: bool, kind: str) -> None:
+        """A cycle for the right side of a level below the finest."""
         if number == self.last:
             self.bottom()
             return
         self.down(number, zero)
-        self.coarse(number + 1, True, kind)
-        # The second visit is a cycle of the same kind (W), or a V-cycle (F).
-        if kind != "v" and number + 1 < self.last:
-            self.coarse(number + 1, False, "w" if kind == "w" else "v")
+        self.visit(number + 1, kind)
         self.up(number)
 
     def nested(self, number: int) -> None:
@@ -91,7 +95,7 @@ class Cycle:
     def from_nested(self, number: int) -> None:
         """The way down of a cycle that begins with the solution of the next level."""
         self.down(number, False, [ASSIGN])
-        self.coarse(number + 1)
+        self.visit(number + 1)
 
     def correction(self, first: bool, count: int) -> Program:
         """Cycles from zero for the right side of the finest level, added to the solution; then the new residual.
@@ -109,9 +113,9 @@ class Cycle:
             return assembler.end()
         self.down(0, True, [LOAD] if first else [])
         for _ in range(count - 1):
-            self.coarse(1)
+            self.visit(1)
             self.turn(RESTRICT)
-        self.coarse(1)
+        self.visit(1)
         self.up(0, end)
         return assembler.end()
 
@@ -135,7 +139,7 @@ class Cycle:
     def proceed(self) -> Program:
         """From `begin` or itself to the same place of the next cycle."""
         self.assembler.begin()
-        self.coarse(1)
+        self.visit(1)
         self.turn(SUMMED)
         return self.assembler.end()
 
@@ -157,7 +161,7 @@ class Cycle:
         self.assembler.passes(0, [Stage("OPERATE")])
         return self.assembler.end()
 
-    def step(self) -> Program:
+    def step(self, kind: str = "") -> Program:
         """One cycle from zero: the preconditioner."""
         assembler = self.assembler
         assembler.begin()
@@ -166,8 +170,9 @@ class Cycle:
             self.bottom()
             assembler.passes(0, [SET])
             return assembler.end()
+        kind = kind or self.kind
         self.down(0, True, [LOAD])
-        self.coarse(1)
+        self.visit(1, kind)
         self.up(0, [SET])
         return assembler.end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -91,8 +92,10 @@ def decompose(
         following = axes[number + 1] if number + 1 < len(axes) else ()
         down = tuple(Transfer(a, b if b != a else a) for a, b in zip(own, following, strict=False)) if following else ()
         # On a small level that is whole here, copies of ghosts cost less than work done twice.
-        width = LEAST_GHOST if shared and min(extent(box)[:-1]) < FUSED_EXTENT else ghost
-        levels.append(Level(own, box, part, linked_sides(own, box), width, down, shared))
+        narrow = shared and min(extent(box)[:-1]) < FUSED_EXTENT
+        level = Level(own, box, part, linked_sides(own, box), LEAST_GHOST if narrow else ghost, down, shared)
+        # How far sweeps reach over a seam decides what they do there, so it must not depend on the ranks.
+        levels.append(replace(level, ghost=ghost) if level.seam else level)
         if down and not shared:
             parts = coarse_boxes(down, parts)
     return levels

@@ -161,3 +161,7 @@ class Engine:
         every = np.zeros(self._context.size)
         self._context.comm.Allgather(np.array([own]), every)
         return float(every.sum())
+
+    def least(self, own: float) -> float:
+        """Smallest value of the ranks; collective."""
+        return float(self._context.min(own))

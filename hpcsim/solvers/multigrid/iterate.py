@@ -11,10 +11,11 @@ from hpcsim.solvers.multigrid.machine import Machine
 
 Values = NDArray[np.float64]
 
-SLOW = 0.35
+SLOW = 0.3
 """A cycle that leaves more of the residual than this is worth a Krylov method."""
 
 _TRIED = 4
+_PATIENCE = 15
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class History:
             self.reason = "slow"
         elif count >= goal.limit:
             self.reason = "too many cycles"
-        elif goal.patient and count >= 2 * _TRIED and norm > 0.5 * self.residuals[-1 - _TRIED]:
+        elif goal.patient and count > _PATIENCE and norm > 0.5 * self.residuals[-1 - _PATIENCE]:
             self.reason = "stagnated"
         return not self.reason
 

@@ -17,8 +17,13 @@ from hpcsim.solvers.multigrid.machine import Machine
 
 Values = NDArray[np.float64]
 
-DIRECTIONS = 4
-"""Directions that are kept."""
+DIRECTIONS = 20
+"""Most directions that are kept."""
+
+KEPT_VALUES = 2**25
+"""Most values in them on a rank, but for the least directions."""
+
+LEAST_DIRECTIONS = 4
 
 
 def orthomin(machine: Machine, f: Values, u: Values, right: float, goal: Goal) -> History:
@@ -44,8 +49,11 @@ def orthomin(machine: Machine, f: Values, u: Values, right: float, goal: Goal) -
         history.reason = "tolerance reached"
     kept: list[tuple[Values, Values, float]] = []
     work = np.empty_like(f)
+    most = min(DIRECTIONS, max(LEAST_DIRECTIONS, KEPT_VALUES // (2 * max(1, f.size))))
+    if machine.cut:
+        most = int(machine.least(most))
     while not history.reason:
-        z, q = kept.pop(0)[:2] if len(kept) == DIRECTIONS else (np.empty_like(f), np.empty_like(f))
+        z, q = kept.pop(0)[:2] if len(kept) == most else (np.empty_like(f), np.empty_like(f))
         precondition(machine, r, z, norm)
         operate(machine, z, q)
         for old_z, old_q, square in kept:
@@ -70,7 +78,7 @@ def precondition(machine: Machine, r: Values, z: Values, norm: float) -> None:
     machine.take(r, z)
     machine.expect(norm)
     machine.expect_back()
-    machine.run("step")
+    machine.run("strong")
     machine.solution.get(z)
 
 

@@ -59,6 +59,11 @@ class Level:
         return any(any(sides) for sides in self.linked)
 
     @property
+    def seam(self) -> bool:
+        """Whether colours meet somewhere: ghosts beyond an odd periodic axis have the colours of their neighbours."""
+        return any(axis.ends is None and axis.count % 2 for axis in self.axes[:-1])
+
+    @property
     def margins(self) -> tuple[tuple[int, int], ...]:
         """Ghost rows below and above, per outer axis."""
         return tuple((self.ghost if a else 1, self.ghost if b else 1) for a, b in self.linked)

@@ -97,6 +97,10 @@ class Machine:
         """Sum over the ranks if the arrays are parts; collective."""
         return self.engine.total(own) if self.cut else own
 
+    def least(self, own: float) -> float:
+        """Smallest value of the ranks; collective."""
+        return self.engine.least(own)
+
     def dot(self, a: Values, b: Values) -> float:
         """Sum of products; collective."""
         return self.total(float(np.vdot(a, b)))

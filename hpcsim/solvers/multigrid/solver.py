@@ -138,6 +138,8 @@ class Multigrid:
             "operate": cycle.operate(),
             "step": cycle.step(),
             "full": cycle.full(),
+            # Where coefficients jump, coarse levels are poor and worth a second visit.
+            "strong": cycle.step("" if self._problem.constant or self.options.cycle != "v" else "w"),
         }
         if len(self.levels) > 1:
             programs |= {

@@ -12,7 +12,6 @@ from hpcsim.solvers.multigrid.transfer import Transfer
 
 Indices = NDArray[np.int64]
 Values = NDArray[np.float64]
-_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ def site_taps(transfer: Transfer, index: Indices) -> Taps:
 
 
 def face_taps(transfer: Transfer, index: Indices) -> Taps:
-    """Means over the way between neighbouring coarse sites, from the ways between neighbouring fine sites.
+    """Weights of faces between coarse sites, from the fine faces on both sides of the same place.
 
-    Face f of an axis is the way from site f - 1 to site f. Beyond a wall the way is the mirror image of that inside;
-    on an axis of cells face 0 lies across the wall, on one of vertices with a given wall it begins there.
+    Face f of an axis lies between site f - 1 and site f. Beyond a wall the fine faces are the mirror image of those
+    inside.
 
     Parameters
     ----------
@@ -71,42 +70,30 @@ def face_taps(transfer: Transfer, index: Indices) -> Taps:
 
     Examples
     --------
-    >>> face_taps(Transfer(Axis(8, 0.5, False, None), Axis(4, 1.0, False, None)), np.array([1])).weight
-    array([[0.25, 0.5 , 0.25, 0.  , 0.  ]])
+    >>> taps = face_taps(Transfer(Axis(7, 0.5, False, None), Axis(4, 0.875, False, None)), np.array([0, 1]))
+    >>> taps.index.tolist(), taps.weight.tolist()
+    ([[0, 1], [1, 2]], [[1.0, 0.0], [0.25, 0.75]])
     """
     if transfer.same:
         return Taps(index[:, None].copy(), np.ones((len(index), 1)))
     fine, coarse = transfer.fine, transfer.coarse
-    rows, weights = np.zeros((len(index), _MOST), np.int64), np.zeros((len(index), _MOST))
-    for place, face in enumerate(index):
-        low, high = (int(_position(coarse, np.array(f), fine.cells)) for f in (face - 1, face))
-        found: dict[int, float] = {}
-        # Faces of the fine axis that begin below `high` and end above `low`.
-        step, start = 2 * coarse.cells, int(_position(fine, np.array(0), coarse.cells))
-        for number in range((low - start) // step + 1, -((start - high) // step) + 1):
-            end = start + number * step
-            share = min(end, high) - max(end - step, low)
-            if share > 0:
-                inside = _mirrored(fine, number)
-                found[inside] = found.get(inside, 0.0) + share / (high - low)
-        for tap, (number, share) in enumerate(sorted(found.items())):
-            rows[place, tap], weights[place, tap] = number, share
-    return Taps(rows, weights)
+    many, few = fine.cells, coarse.cells
+    # Faces in units of length / (2 * many * few): of cells at multiples of a cell, of vertices half a cell before it.
+    half, start = (1, fine.first) if fine.vertex else (0, 0)
+    place = many * (2 * (index + coarse.first * half) - half)
+    below = (place + half * few) // (2 * few) - start
+    share = (place - few * (2 * (below + start) - half)) / (2 * few)
+    inside = [_mirrored(fine, face) for face in (below, below + 1)]
+    inside[1] = np.where(share == 0.0, inside[0], inside[1])
+    return Taps(np.stack(inside, axis=1), np.stack([1.0 - share, share], axis=1))
 
 
-def _position(axis: Axis, site: Indices, other: int) -> Indices:
-    """Position of a site in units of length / (2 * cells of this axis * cells of the other)."""
-    if axis.vertex:
-        return 2 * other * (site + axis.first)
-    return other * (2 * site + 1)
-
-
-def _mirrored(axis: Axis, face: int) -> int:
-    """The face that stands for one beyond a wall."""
-    if axis.ends is None or 0 <= face <= axis.count:
+def _mirrored(axis: Axis, face: Indices) -> Indices:
+    """The faces that stand for those beyond a wall."""
+    if axis.ends is None:
         return face
-    if axis.vertex:
-        # The wall is a site: site 0, or the one before it.
-        first, last = -axis.first, axis.cells - axis.first
-        return 2 * first + 1 - face if face < 0 else 2 * last + 1 - face
-    return -face if face < 0 else 2 * axis.count - face
+    first, last = (-axis.first, axis.cells - axis.first) if axis.vertex else (0, axis.count)
+    turn = 1 if axis.vertex else 0
+    below = np.where(face < 0, 2 * first + turn - face, face)
+    found: Indices = np.where(below > axis.count, 2 * last + turn - below, below)
+    return found

@@ -237,7 +237,6 @@ class TsSolver(Owner):
                 ts.setSolution(values)
                 self._settle(values, t, dt)
             ready = time.perf_counter()
-            ts.restartStep()
             ts.solve(values)
         seconds = {"set-up": ready - begun, "solve": time.perf_counter() - ready}
         self._options.settle(finished=True)

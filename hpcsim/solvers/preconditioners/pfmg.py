@@ -32,7 +32,7 @@ class Pfmg(Preconditioner):
 
     def __init__(self) -> None:
         super().__init__()
-        self._struct: _StructMatrix | None = None
+        self._struct: StructMatrix | None = None
 
     def obstacle(self, library: Library, system: System) -> str:
         """A PETSc without hypre, or unknowns that do not lie as hypre needs them."""
@@ -55,7 +55,7 @@ class Pfmg(Preconditioner):
         if grid is None or grid.cuts is None or rows is None:
             return
         periodic = tuple(axis.ends is None for axis in grid.axes)
-        self._struct = self.keep(_StructMatrix(library, grid.cuts, periodic, sign))
+        self._struct = self.keep(StructMatrix(library, grid.cuts, periodic, sign))
         self._struct.fill(rows)
         pc.setOperators(pc.getOperators()[0], self._struct.mat)
 
@@ -65,7 +65,7 @@ class Pfmg(Preconditioner):
             self._struct.fill(rows)
 
 
-class _StructMatrix:
+class StructMatrix:
     """A matrix of hypre's structured interface on a DMDA; creation and filling are collective.
 
     A DMDA numbers its first direction fastest and its ranks likewise, so its directions are our axes in reverse order;

@@ -101,8 +101,13 @@ def test_a_value_that_is_not_finite_is_kept_for_all_ranks() -> None:
     """F-32: sampling does not raise on one rank alone."""
     kernel = formula("1/(r - 1)")
     assert kernel.faulty is None
-    kernel.sample(OFFSETS, SPACING)
+    values = kernel.sample(OFFSETS, SPACING)
     assert kernel.faulty is not None and math.hypot(*kernel.faulty) == 1.0
+    assert np.isfinite(values).all()
+    # The distance 1 does not count if no two sites are so far from each other.
+    near = make_kernel(Kernel(formula=parse_scalar("1/(r - 1)", Names(3, symbols=frozenset("r")))), 3, {}, (0.9,) * 3)
+    near.sample(OFFSETS, SPACING)
+    assert isinstance(near, FormulaKernel) and near.faulty is None
 
 
 def test_modes_are_chosen_by_what_a_kernel_has() -> None:

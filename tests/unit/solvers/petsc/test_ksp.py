@@ -52,6 +52,21 @@ def test_tolerance_is_that_of_the_residual(library, case):
             assert set(outcome.seconds) == {"set-up", "solve"}
 
 
+@pytest.mark.parametrize("method", ["cg", "fcg", "gmres", "fgmres", "gcr", "bcgs", "fbcgs", "richardson"])
+def test_every_common_method_measures_the_true_residual(library, case, method):
+    """PETSC ladder: rows of very different size, which a preconditioned norm would weigh differently."""
+    weights = np.geomspace(1.0, 1e4, case.rows.count)
+    scaled = sp.diags(weights) @ case.matrix @ sp.diags(weights)
+    system = system_of(rows_of(scaled), symmetric=True)
+    name = "direct" if method == "richardson" else "icc"
+    with make(library, system, name, [("ksp_type", method)], rtol=1e-6) as solver:
+        b, x = right_side(case), np.zeros(case.rows.count)
+        outcome = solver.solve(b, x).check("phi")
+    residual = np.linalg.norm(b - scaled @ x)
+    assert outcome.residuals[-1] == pytest.approx(residual, rel=1e-2, abs=1e-9 * np.linalg.norm(b))
+    assert residual <= 1.01e-6 * np.linalg.norm(b)
+
+
 def test_absolute_tolerance_and_a_zero_right_side(library, case):
     """PETSC ladder: atol ends a solve, and zero has the solution zero."""
     with make(library, case.system, "jacobi", rtol=1e-30) as solver:

@@ -68,6 +68,13 @@ def test_table_may_be_nested():
     assert [p.where for p in told.value.problems] == ["petsc.ksp type", "petsc.ksp_rtol"]
 
 
+def test_option_of_one_solver_overrides_one_for_all():
+    """Need 25: whichever comes first."""
+    for pairs in ([("phi_ksp_type", "gmres"), ("ksp_type", "cg")], [("ksp_type", "cg"), ("phi_ksp_type", "gmres")]):
+        book = OptionBook(pairs, ["phi", "psi"])
+        assert (book.given("phi"), book.given("psi")) == ({"ksp_type": "gmres"}, {"ksp_type": "cg"})
+
+
 def test_longest_prefix_wins():
     """Need 25: the solvers `a` and `a_b` can be told apart."""
     book = OptionBook([("a_b_ksp_type", "cg"), ("a_ksp_type", "gmres")], ["a", "a_b"])

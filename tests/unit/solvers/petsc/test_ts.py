@@ -170,6 +170,16 @@ def test_integration_goes_on_where_it_ended(library, heat):
     assert first.newton + second.newton == pytest.approx(one.newton, abs=3)
 
 
+def test_schemes_of_several_steps_start_anew(library, heat):
+    """ENG-08: nothing of an earlier integration is left in a later one."""
+    with make(library, heat, "bdf", adaptive=False, pairs=[("ts_bdf_order", "3")]) as solver:
+        first, second = heat.start.copy(), heat.start.copy()
+        solver.advance(first, 0.0, END, END / 40)
+        solver.advance(np.ones(heat.count), 0.0, END, END / 40)
+        solver.advance(second, 0.0, END, END / 40)
+    assert np.array_equal(first, second)
+
+
 def test_failure_is_told(library, heat):
     """F-44: too few steps, a Newton iteration that fails, and never a silent end."""
     with make(library, heat, "bdf", adaptive=False, max_steps=3) as solver:

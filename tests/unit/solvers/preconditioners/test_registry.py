@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hpcsim.errors import ConfigError
 from hpcsim.solvers.petsc.ksp import KspSolver
 from hpcsim.solvers.petsc.options import OptionBook, SolverOptions
+from hpcsim.solvers.petsc.owner import Owner
 from hpcsim.solvers.petsc.system import system_of
 from hpcsim.solvers.preconditioners import PRECONDITIONERS
 from hpcsim.solvers.preconditioners.additive_schwarz import AdditiveSchwarz
@@ -18,6 +19,7 @@ from hpcsim.solvers.preconditioners.direct import Direct
 from hpcsim.solvers.preconditioners.field_split import COMPOSITIONS, FieldSplit
 from hpcsim.solvers.preconditioners.geometric import Geometric
 from hpcsim.solvers.preconditioners.incomplete import IncompleteLU
+from hpcsim.solvers.preconditioners.pfmg import StructMatrix
 from tests.unit.solvers.petsc.problems import Case, poisson_case, unit_axes
 
 RTOL = 1e-9
@@ -294,6 +296,31 @@ def test_pfmg_refuses_wide_stencils(library, context):
     wide = Case(context, (case.matrix @ case.matrix).tocsr(), [64], symmetric=True, grid=case.system.grid)
     with pytest.raises(ConfigError, match="beyond the next neighbours along the axes; use gamg"):
         solve(library, wide, "pfmg")
+
+
+@pytest.mark.parametrize(("cells", "kind"), [((6, 5), "dirichlet"), ((4, 8), "periodic"), ((3, 4, 5), "neumann")])
+def test_matrix_of_pfmg_is_the_matrix(library, context, cells, kind):
+    """PETSC ladder: the structured matrix of hypre multiplies like the rows, with the sign of the solver."""
+    case = poisson_case(context, unit_axes(cells, kind))
+    periodic = tuple(axis.ends is None for axis in case.system.grid.axes)
+    x = np.random.default_rng(0).standard_normal(case.rows.count)
+    with Owner() as owner:
+        struct = owner.keep(StructMatrix(library, case.system.grid.cuts, periodic, -1.0))
+        for factor in (1.0, 2.0):
+            struct.fill(case.rows.with_data(factor * case.rows.data))
+            right, left = (owner.keep(vec) for vec in struct.mat.createVecs())
+            with right as values:
+                values[:] = x
+            struct.mat.mult(right, left)
+            assert left.array_r == pytest.approx(-factor * (case.matrix @ x), rel=1e-12, abs=1e-9)
+
+
+def test_null_pivots_are_looked_for_where_there_are_any(library, context):
+    """ENG-11: the direct solver is told of a null space."""
+    singular = poisson_case(context, unit_axes((6, 6), "neumann")).system
+    regular = poisson_case(context, unit_axes((6, 6))).system
+    found, plain = (Direct().options(library, system) for system in (singular, regular))
+    assert set(found) - set(plain) in ({"mat_mumps_icntl_24"}, {"pc_factor_shift_type"})
 
 
 def test_pfmg_follows_new_values(library, context):

@@ -117,9 +117,9 @@ def test_rule_is_the_90_percent_of_the_guide():
 def test_zeros_that_are_stored_do_not_count():
     """ENG-25: density and blocks come from values, and the given matrix is not changed."""
     matrix = sp.csr_matrix(np.diag(np.arange(1.0, 31.0)))
-    padded = matrix + sp.csr_matrix((np.zeros(30), (np.arange(30), np.roll(np.arange(30), 1))), (30, 30))
-    before = padded.nnz
-    assert analyse(padded) == analyse(matrix) and padded.nnz == before
+    rows, columns = np.tile(np.arange(30), 2), np.concatenate([np.arange(30), np.roll(np.arange(30), 7)])
+    padded = sp.csr_matrix((np.concatenate([np.arange(1.0, 31.0), np.zeros(30)]), (rows, columns)), (30, 30))
+    assert padded.nnz == 60 and analyse(padded) == analyse(matrix) and padded.nnz == 60
     assert analyse(matrix).components == 30 and analyse(matrix).dominance == np.inf
 
 
