@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,19 @@ class Rows:
         )
 
     def with_data(self, data: Values) -> Rows:
-        """The same places with other values."""
-        return replace(self, data=data)
+        """The same places with other values.
+
+        Raises
+        ------
+        ConfigError
+            If there are not as many float64 values as entries.
+        """
+        if data.shape != self.data.shape or data.dtype != self.data.dtype:
+            raise ConfigError(f"rows of a matrix: {data.shape} values of {data.dtype} for {self.entries} entries")
+        # The places were checked when they were made; looking at all of them again would cost more than the values.
+        other = copy(self)
+        object.__setattr__(other, "data", data)
+        return other
 
     def diagonal(self) -> Values:
         """Entry of each row in its own column, 0 where there is none."""

@@ -80,7 +80,7 @@ CASES: dict[str, dict[str, Any]] = {
         "run": {"dt": 0.2, "dtype": "float32"},
     },
 }
-BLOCKS = {"line": [9], "plane": [5, 6], "tensor": [3, 7, 4], "still": [6, 5, 3], "four": [3, 5, 2, 4]}
+BLOCKS = {"line": [9], "plane": [5, 6], "tensor": [3, 7, 4], "still": [3, 5, 3], "four": [3, 5, 2, 4]}
 RUNS = [name for name in CASES if name != "still"]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,28 +137,44 @@ def star_rows(star: Star, cuts: Cuts, rank: int) -> Rows:
     """
     mesh = np.ix_(*cuts.indices(rank))
     own = cuts.numbers(*mesh)
-    columns, weights = [own], [np.full(own.shape, star.centre)]
-    for a, axis in enumerate(star.axes):
-        for step, weight in ((-1, star.lower[a]), (1, star.upper[a])):
-            for sites, factor in _neighbours(axis, mesh[a], step):
-                columns.append(cuts.numbers(*mesh[:a], sites, *mesh[a + 1 :]))
-                weights.append(np.broadcast_to(weight * factor, own.shape))
-    flat_columns = np.stack([part.ravel() for part in columns], axis=1).ravel()
-    flat_weights = np.stack([part.ravel() for part in weights], axis=1).ravel()
-    starts = np.arange(own.size + 1) * len(columns)
-    return Rows.of(starts, flat_columns, flat_weights, int(cuts.first[rank]), math.prod(cuts.shape))
+    sides = [_sides(star, a, mesh[a]) for a in range(len(star.axes))]
+    centre = star.centre + sum(side.own for side in sides) + np.zeros(own.shape)
+    # Lower neighbours first, from the first axis on: the columns of most rows then rise as they stand.
+    terms = [(cuts.numbers(*mesh[:a], side.below, *mesh[a + 1 :]), side.lower) for a, side in enumerate(sides)]
+    terms.append((own, centre))
+    upper = [(cuts.numbers(*mesh[:a], side.above, *mesh[a + 1 :]), side.upper) for a, side in enumerate(sides)]
+    terms += reversed(upper)
+    columns = np.stack([column.ravel() for column, _ in terms], axis=1)
+    weights = np.stack([np.broadcast_to(weight, own.shape).ravel() for _, weight in terms], axis=1)
+    there = weights != 0.0
+    there[:, len(sides)] = True
+    starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    return Rows.of(starts, columns[there], weights[there], int(cuts.first[rank]), math.prod(cuts.shape))
 
 
-def _neighbours(axis: Axis, index: NDArray[np.int64], step: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """What the neighbours of sites are made of: inner sites and factors."""
-    sites, factor = index + step, np.ones(index.shape)
+class _Sides(NamedTuple):
+    """The neighbours of sites along an axis: their indices and weights, and what falls to the site itself."""
+
+    below: NDArray[np.int64]
+    above: NDArray[np.int64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    own: NDArray[np.float64]
+
+
+def _sides(star: Star, place: int, index: NDArray[np.int64]) -> _Sides:
+    """Neighbours along one axis, the end conditions eliminated."""
+    axis = star.axes[place]
+    lower, upper = (np.full(index.shape, sides[place]) for sides in (star.lower, star.upper))
+    own = np.zeros(index.shape)
     if axis.ends is None:
-        return [(sites % axis.count, factor)]
-    end, edge = (axis.ends[0], 0) if step < 0 else (axis.ends[1], axis.count - 1)
-    outside = (sites < 0) | (sites >= axis.count)
-    if not axis.vertex:
-        return [(np.where(outside, edge, sites), np.where(outside, end.mirror(axis.spacing), factor))]
-    if end.fixed:
-        return [(np.where(outside, edge, sites), np.where(outside, 0.0, factor))]
-    inner = (np.where(outside, edge - step, sites), factor)
-    return [inner, (np.full(index.shape, edge), np.where(outside, end.wall(axis.spacing), 0.0))]
+        return _Sides((index - 1) % axis.count, (index + 1) % axis.count, lower, upper, own)
+    pairs = ((axis.ends[0], index == 0, lower, upper), (axis.ends[1], index == axis.count - 1, upper, lower))
+    for end, at, missing, opposite in pairs:
+        if not axis.vertex:
+            own[at] += missing[at] * end.mirror(axis.spacing)
+        elif not end.fixed:
+            own[at] += missing[at] * end.wall(axis.spacing)
+            opposite[at] += missing[at]
+        missing[at] = 0.0
+    return _Sides(np.maximum(index - 1, 0), np.minimum(index + 1, axis.count - 1), lower, upper, own)

@@ -80,7 +80,11 @@ def test_a_first_row_or_last_row_may_be_empty():
 def test_pattern_and_values_apart():
     """ENG-25: two matrices match if their entries stand at the same places."""
     rows = make()
-    assert rows.matches(rows.with_data(np.zeros(3)))
+    other = rows.with_data(np.arange(3.0))
+    assert rows.matches(other) and other.data.tolist() == [0, 1, 2] and rows.data.tolist() == [5, 6, 7]
+    for wrong in (np.zeros(2), np.zeros(3, np.float32)):
+        with pytest.raises(ConfigError, match="for 3 entries"):
+            rows.with_data(wrong)
     assert not rows.matches(make(indices=integers(0, 2, 3))) and not rows.matches(make(first=1))
 
 
