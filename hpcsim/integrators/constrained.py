@@ -18,9 +18,9 @@ from hpcsim.symbolic.expr import Access
 def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
     """A scheme that keeps the constraints and convolutions of its system.
 
-    All are solved at the start. One that depends on evolving fields or on time is solved again before every stage that
-    reads its unknowns, from the values that the stage works on, and before every look at the state. An implicit stage
-    that reads the unknowns of a constraint is solved together with it.
+    All are solved at the start, before the step size is chosen. One that depends on evolving fields or on time is
+    solved again before every stage that reads its unknowns, from the values that the stage works on, and before every
+    look at the state. An implicit stage that reads the unknowns of a constraint is solved together with it.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def with_constraints(scheme: Scheme, discrete: Discrete) -> Scheme:
             _refuse_inside(needed_groups(moving, _reads(stage)), scheme.name)
             stages.append(stage)
     looks = tuple(group.solve(discrete, 0.0, {}) for group in moving)
-    return replace(scheme, start=tuple(start), stages=tuple(stages), constraints=looks)
+    return replace(scheme, start=tuple(start), stages=tuple(stages), constraints=looks, before=len(groups))
 
 
 def stationary(discrete: Discrete) -> Scheme:

@@ -100,11 +100,17 @@ class Program:
             raise ConfigError(f"the scheme '{self.scheme.name}' has systems to solve, and no solver was given")
         return SolveStage(stage.time, self._make_solve(stage))
 
+    def begin(self, t: float) -> None:
+        """Find what follows from the initial values at every step size."""
+        for stage in self._start[: self.scheme.before]:
+            stage.run(t, 0.0)
+
     def start(self, t: float, dt: float) -> None:
         """Prepare the first step (the earlier level of a two-level scheme)."""
-        if self._start:
+        opening = self._start[self.scheme.before :]
+        if opening:
             self.draw(0)
-        for stage in self._start:
+        for stage in opening:
             stage.run(t, dt)
 
     def draw(self, step: int) -> None:

@@ -58,6 +58,8 @@ class Scheme:
         For an embedded pair: registers of scaled errors; a step is accepted if none exceeds 1.
     constraints : tuple of Joint
         Solved before a look at the state: their unknowns follow from the other fields.
+    before : int
+        How many parts of `start` come before the step size is chosen, which may depend on what they give.
     bounding : callable
         The part of an equation that bounds the step (all of it, unless the scheme integrates some of it exactly).
     """
@@ -74,6 +76,7 @@ class Scheme:
     error_registers: tuple[str, ...] = ()
     bounding: Callable[[Equation], Equation] = _whole
     constraints: tuple[Joint, ...] = ()
+    before: int = 0
 
     @property
     def unlimited(self) -> bool:

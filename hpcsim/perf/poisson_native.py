@@ -46,25 +46,41 @@ def direct(case: Case) -> Contender:
     return Contender(solver.method, solver.box, solve, solver.free)
 
 
-def cycle(case: Case) -> tuple[Callable[[Values, Values], None], Callable[[], None]]:
-    """One cycle on packed vectors over bricks, and what gives it back."""
-    solver = _make(case, "mixed")
-    brick, pencil = bricks(case.star.shape, case.context.size)[case.context.rank], _box(case)
-    there = Redistribution(case.context, [brick], [pencil], np.float64)
-    back = Redistribution(case.context, [pencil], [brick], np.float64)
-    right, left = np.zeros(extent(pencil)), np.zeros(extent(pencil))
+class Native:
+    """The operator and one cycle on packed vectors over bricks.
 
-    def apply(r: Values, z: Values) -> None:
-        there.run([r.reshape(extent(brick))], [right])
-        solver.apply(right, left)
-        back.run([left], [z.reshape(extent(brick))])
+    Parameters
+    ----------
+    case : Case
+        The problem.
+    """
 
-    def free() -> None:
-        there.free()
-        back.free()
-        solver.free()
+    def __init__(self, case: Case) -> None:
+        self._solver = _make(case, "mixed")
+        brick, pencil = bricks(case.star.shape, case.context.size)[case.context.rank], _box(case)
+        self._there = Redistribution(case.context, [brick], [pencil], np.float64)
+        self._back = Redistribution(case.context, [pencil], [brick], np.float64)
+        self._shape = extent(brick)
+        self._given, self._found = np.zeros(extent(pencil)), np.zeros(extent(pencil))
 
-    return apply, free
+    def multiply(self, x: Values, y: Values) -> None:
+        """``y = A x``."""
+        self._through(self._solver.operator, x, y)
+
+    def cycle(self, r: Values, z: Values) -> None:
+        """``z`` is about the solution for ``r``."""
+        self._through(self._solver.apply, r, z)
+
+    def _through(self, verb: Callable[[Values, Values], None], source: Values, target: Values) -> None:
+        self._there.run([source.reshape(self._shape)], [self._given])
+        verb(self._given, self._found)
+        self._back.run([self._found], [target.reshape(self._shape)])
+
+    def free(self) -> None:
+        """Give everything back."""
+        self._there.free()
+        self._back.free()
+        self._solver.free()
 
 
 def _solving(case: Case, precision: str) -> Contender:

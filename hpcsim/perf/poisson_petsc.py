@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
+from hpcsim.lattice.box import volume
 from hpcsim.lattice.pencils import bricks
 from hpcsim.perf.poisson import RTOL, Case, Contender, Values
 from hpcsim.solvers.petsc.ksp import KspSolver
@@ -22,7 +22,7 @@ def peer(preconditioner: str) -> Callable[[Case], Contender]:
     """What makes conjugate gradients with a preconditioner of theirs."""
 
     def make(case: Case) -> Contender:
-        return _contender(case, preconditioner, {})
+        return _assembled(case, preconditioner)
 
     make.__name__ = preconditioner
     make.peer = True  # type: ignore[attr-defined]
@@ -30,39 +30,48 @@ def peer(preconditioner: str) -> Callable[[Case], Contender]:
 
 
 def native_in_fcg(case: Case) -> Contender:
-    """Flexible conjugate gradients of PETSc around one native cycle."""
-    from hpcsim.perf.poisson_native import cycle
+    """Flexible conjugate gradients of PETSc around one native cycle, without a matrix."""
+    from hpcsim.perf.poisson_native import Native
 
-    action, free = cycle(case)
-    found = _contender(case, "native_multigrid", {"multigrid": action})
+    begun = time.perf_counter()
+    native = Native(case)
+    box = bricks(case.star.shape, case.context.size)[case.context.rank]
+    system = System(
+        volume(box), case.star.size, symmetric=True, kind="elliptic", apply=native.multiply, multigrid=native.cycle
+    )
+    found = _solving(case, system, "native_multigrid")
     inner = found.free
 
     def both() -> None:
         inner()
-        free()
+        native.free()
 
-    return Contender("PETSc fcg with native cycle", found.box, found.solve, both, found.setup)
+    return Contender("PETSc fcg with native cycle", box, found.solve, both, time.perf_counter() - begun)
 
 
-def _contender(case: Case, preconditioner: str, known: dict[str, Any]) -> Contender:
+def _assembled(case: Case, preconditioner: str) -> Contender:
+    """A solver for the assembled matrix."""
     context, star = case.context, case.star
-    boxes = bricks(star.shape, context.size)
-    grid = BoxGrid(star.axes, boxes)
+    grid = BoxGrid(star.axes, bricks(star.shape, context.size))
     assert grid.cuts is not None
     rows = star_rows(star, grid.cuts, context.rank)
-    library = Library(context)
+    known = {"rows": rows, "symmetric": True, "kind": "elliptic", "grid": grid, "star": star}
+    return _solving(case, System(rows.count, rows.size, 1, **known), preconditioner)  # type: ignore[arg-type]
+
+
+def _solving(case: Case, system: System, preconditioner: str) -> Contender:
+    library = Library(case.context)
     begun = time.perf_counter()
-    system = System(rows.count, rows.size, 1, rows, symmetric=True, kind="elliptic", grid=grid, star=star, **known)
     options = SolverOptions(library, "bench", OptionBook([], ["bench"]))
     solver = KspSolver(library, system, options, preconditioner, RTOL, 0.0, _MOST)
     setup = time.perf_counter() - begun
+    box = bricks(case.star.shape, case.context.size)[case.context.rank]
 
     def solve(f: Values, u: Values) -> int:
-        outcome = solver.solve(f.reshape(-1), u.reshape(-1)).check(preconditioner)
-        return outcome.iterations
+        return solver.solve(f.reshape(-1), u.reshape(-1)).check(preconditioner).iterations
 
     def free() -> None:
         solver.free()
         library.collect()
 
-    return Contender(solver.method, boxes[context.rank], solve, free, setup)
+    return Contender(solver.method, box, solve, free, setup)

@@ -309,6 +309,7 @@ def assemble(
         restore(simulation)
         return simulation
     fill_initial(case, setting)
+    program.begin(simulation.time)
     simulation.choose_step()
     simulation.start()
     return simulation

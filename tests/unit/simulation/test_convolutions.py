@@ -186,6 +186,20 @@ def test_what_nothing_moves_is_found_once(ran: Any, monkeypatch: pytest.MonkeyPa
     assert np.abs(timed["v"] - np.cos(1.0) * x).max() <= 1e-13
 
 
+@pytest.mark.parametrize("table", ["equations", "convolutions"])
+def test_the_step_size_sees_what_follows_from_the_initial_values(ran: Any, table: str) -> None:
+    """F-17: a coefficient by a constraint or a convolution bounds the step as the same formula does."""
+    given = {"equations": {"solve(v)": "v - 1 - u**2"}, "convolutions": {"v": {"source": "1 + u**2", "kernel": IDENTITY}}}
+    equations = {"dt(u)": "v*laplacian(u)"}
+    own = {**equations, **given["equations"]} if table == "equations" else equations
+    integrals = given["convolutions"] if table == "convolutions" else {}
+    run = {"dt": None, "integrator": "rk4", "steps": 0}
+    found = ran(config(own, integrals, run=run))
+    wanted = ran(config({"dt(u)": "(1 + u**2)*laplacian(u)"}, {}, "u", run=run))
+    assert found.limit < 0.5
+    assert found.limit == pytest.approx(wanted.limit, rel=1e-12)
+
+
 def test_fields_that_no_stage_reads_are_found_for_looks(ran: Any) -> None:
     """QG-03: an output or a diagnostic shows the convolution of the fields of the same time."""
     simulation = ran(config(HEAT, {"v": {"source": "2*u", "kernel": IDENTITY}}))
