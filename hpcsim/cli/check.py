@@ -28,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.case}: no faults")
     print(f"  model       {case.model.name}, fields {', '.join(case.specs)}")
     print(f"  lattice     {' x '.join(map(str, case.domain.shape))} = {cells} cells, {case.domain.ndim}-D")
-    print(f"  scheme      {case.scheme.name} (order {case.scheme.order}), differences of order {config.model.order}")
+    order = f" (order {case.scheme.order})" if case.system.equations else ""
+    print(f"  scheme      {case.scheme.name}{order}, differences of order {config.model.order}")
+    if case.solvers:
+        print(f"  solvers     {', '.join(case.solvers)}")
     print(f"  ghosts      {max(1, case.ghost)} layer(s)")
     print(f"  blocks      {len(layout.blocks)} on {args.ranks} rank(s)")
     return 0

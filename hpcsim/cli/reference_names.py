@@ -12,6 +12,7 @@ from hpcsim.registry import Registry
 
 PLAIN = {
     "integrators": "Integrators, `run.integrator`",
+    "greens": "Green's functions, `kernel` of a convolution",
     "exchanges": "Exchange strategies, `run.exchange`",
     "backends": "Backends, `run.backend`",
     "partitions": "Partitions, `lattice.partition`",

@@ -24,7 +24,6 @@ COMPONENTS = tuple(a + b for a, b in combinations_with_replacement(INDICES, 2))
 MOST_AXES = len(INDICES) - 1
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _OPEN, _PERIODIC = "open", "periodic"
-_GIVEN = "; zero leaves the density as it is given"
 
 PARAMETERS = {
     "kernel": ParameterInfo(
@@ -39,7 +38,7 @@ PARAMETERS = {
     "space": ParameterInfo(
         _OPEN, "1", "whether space goes on empty outside of the lattice or repeats it", choices=(_OPEN, _PERIODIC)
     ),
-    "D": replace(DENSITY["D"], default=0.0, help=DENSITY["D"].help + _GIVEN),
+    "D": replace(DENSITY["D"], default=0.0),
     "gamma": DENSITY["gamma"],
     "sigma": DENSITY["sigma"],
 }

@@ -33,12 +33,15 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
+    mode : str
+        How the space around the lattice is taken.
     convolution : Convolution
         Their kernels.
     components : tuple of int
         One for each kernel.
     """
 
+    mode: str
     convolution: Convolution
     components: tuple[int, ...]
 
@@ -75,7 +78,7 @@ class Convolutions:
             key = shared.location, mode, tuple(kernel for _, kernel in parts)
             if key not in self._made:
                 self._made[key] = self._make(*key)
-            found.append(Sums(self._made[key], tuple(component for component, _ in parts)))
+            found.append(Sums(mode, self._made[key], tuple(component for component, _ in parts)))
         return found
 
     def _make(self, location: Location, mode: str, kernels: tuple[Kernel, ...]) -> Convolution:
@@ -134,6 +137,7 @@ class CompiledConvolve:
 
     def __init__(self, problem: Convolve, setting: Setting, convolutions: Convolutions) -> None:
         self._problem, self._setting = problem, setting
+        self._count = 0
         self._sources = CompiledStage(Stage(0.0, problem.sweeps), setting)
         self._parts = [(shared, convolutions.sums(shared)) for shared in problem.shared]
         self._moves = [
@@ -143,20 +147,31 @@ class CompiledConvolve:
 
     def run(self, t: float, dt: float) -> None:
         """Give the field its values at time t."""
+        self._count += 1
         with self._setting.timers.region("convolution"):
             self._sources.run(t, dt)
             for (shared, sums), move in zip(self._parts, self._moves, strict=True):
                 own = (self._problem.name, shared.parts[0][0])
                 source = move.gather(*(shared.place or own))
-                for convolution, components in sums:
+                for _, convolution, components in sums:
                     results = [np.empty(extent(convolution.box)) for _ in components]
                     convolution.apply(source, *results)
                     for component, result in zip(components, results, strict=True):
                         move.scatter(result, self._problem.name, component)
 
     def record(self) -> dict[str, Any]:
-        """Nothing is solved here."""
-        return {}
+        """What the record of a run says of it: the modes, and how often it was found."""
+        if not self._count:
+            return {}
+        modes: dict[str, int] = {}
+        for _, sums in self._parts:
+            for mode, _, components in sums:
+                modes[mode] = modes.get(mode, 0) + len(components)
+        reason = ", ".join(f"{count} component(s) {mode}" for mode, count in modes.items())
+        return {
+            "method": "convolution", "reason": f"{len(self._parts)} source(s), {reason}", "solver": "transforms",
+            "solves": self._count, "iterations": 0,
+        }  # fmt: skip
 
     def free(self) -> None:
         """The kernels are kept elsewhere."""

@@ -1,4 +1,4 @@
-"""Fields given by convolutions: Yukawa and Coulomb potentials, the entanglement tensor (QG-03, QG-04, KG-15, PERF-05)."""
+"""Fields given by convolutions: Yukawa and Coulomb potentials, the entanglement tensor (QG-03, QG-04, KG-15)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Convolutions on any ranks, blocks and threads and across a restart (QG-03, QG-04, ENG-09, KG-15; PEM, LAY, ERS).
 
-Transforms of pencils may differ by rounding from those of whole lines, so answers agree to a relative 1e-13 (float32: to
-a few units of rounding); a restart on the same ranks goes on bit by bit.
+Transforms of pencils may differ by rounding from those of whole lines, so answers agree to a relative 1e-13 (float32:
+to a few units of rounding); a restart on the same ranks goes on bit by bit.
 """
 
 from __future__ import annotations

@@ -154,14 +154,19 @@ class Assembler:
         level, reach = self.levels[number], extents(group, extra)
         if max(needs(group, reach).values(), default=0) > level.ghost:
             return False
-        if not group[0].interpolates or not self.levels[number + 1].any_linked:
+        if not group[0].interpolates:
             return True
         return self._coarse_width(number, reach[0]) <= self.levels[number + 1].ghost
 
     def _extra(self, number: int, group: Sequence[Stage], keep: int) -> int:
         """Ghost rows that cost no exchange."""
         extra = 0
-        while self.levels[number].any_linked and not self.levels[number].seam and extra < keep and self._holds(number, group, extra + 1):
+        while (
+            self.levels[number].any_linked
+            and not self.levels[number].seam
+            and extra < keep
+            and self._holds(number, group, extra + 1)
+        ):
             extra += 1
         return extra
 
@@ -219,6 +224,12 @@ class Assembler:
     def _coarse_width(self, number: int, reach: int) -> int:
         """Ghost rows of the coarser level that interpolation to so many ghost rows of this one reads."""
         level, coarse = self.levels[number], self.levels[number + 1]
+        if not coarse.any_linked:
+            return 0
+        if not level.shared or level.seam:
+            # All ranks must take the same width, so none takes account of where its box lies; and where colours meet,
+            # the walks must not depend on the ranks.
+            return -(-reach * 2 // 3) + 2
         width = 0
         for axis, transfer in enumerate(level.down):
             if axis == level.outer or not any(coarse.linked[axis]):
@@ -253,7 +264,7 @@ class Assembler:
 def _uses(group: Sequence[Stage]) -> bool:
     """Whether a walk uses an iterate that it has changed.
 
-    Across a seam, ghosts that were worked on are not what their owners have; a sweep may read them, a residual must not.
+    Across a seam, ghosts that were worked on are not what their owners have: a sweep may read them, no residual must.
     """
     names = {stage.name for stage in group}
     return bool(names & {"RESTRICT", "ADD", "SET"}) and any(stage.writes in ("U", "P") for stage in group)

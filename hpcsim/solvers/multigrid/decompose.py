@@ -80,7 +80,7 @@ def decompose(
     small = math.prod(axis.count for axis in axes[0]) <= shared_size
     shared = len(boxes) == 1 or small or not can_split(axes[0], boxes, ghost)
     parts: Sequence[Box] = boxes
-    levels = []
+    levels: list[Level] = []
     for number, own in enumerate(axes):
         if number and not shared:
             shared = math.prod(axis.count for axis in own) <= shared_size or not can_split(own, parts, ghost)
@@ -92,10 +92,11 @@ def decompose(
         following = axes[number + 1] if number + 1 < len(axes) else ()
         down = tuple(Transfer(a, b if b != a else a) for a, b in zip(own, following, strict=False)) if following else ()
         # On a small level that is whole here, copies of ghosts cost less than work done twice.
-        narrow = shared and min(extent(box)[:-1]) < FUSED_EXTENT
+        narrow = shared and not made_of_parts and min(extent(box)[:-1]) < FUSED_EXTENT
         level = Level(own, box, part, linked_sides(own, box), LEAST_GHOST if narrow else ghost, down, shared)
         # How far sweeps reach over a seam decides what they do there, so it must not depend on the ranks.
-        levels.append(replace(level, ghost=ghost) if level.seam else level)
+        after_seam = bool(levels) and levels[-1].seam
+        levels.append(replace(level, ghost=ghost) if level.seam or after_seam else level)
         if down and not shared:
             parts = coarse_boxes(down, parts)
     return levels

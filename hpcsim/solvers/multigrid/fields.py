@@ -83,8 +83,8 @@ STAGES = (
     "SET",  # the level as solution
     "RESIDUAL",  # residual of the solution to the level, scaled; sums squares
     "OPERATE",  # operator on the solution, to the right side
-    "POLYU0",  # first step of the polynomial, from zero
-    "POLYV0",  # the same to the second iterate
+    "POLYU0",  # first step of the polynomial from zero, and zero to the second iterate
+    "POLYV0",  # the same with the iterates exchanged
     "POLYU",  # a step of the polynomial from the second iterate
     "POLYV",  # a step of the polynomial to the second iterate
     "TAKE",  # the second iterate becomes the first

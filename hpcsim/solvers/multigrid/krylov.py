@@ -1,8 +1,8 @@
 """Krylov acceleration of cycles: where they are slow, and where the operator is not symmetric.
 
 Orthomin(k), the truncated form of the generalised conjugate residual method (Eisenstat, Elman, Schultz, SIAM J. Numer.
-Anal. 20 (1983) 345), with the cycle as right preconditioner: the residual never grows, and the preconditioner may change
-from step to step.
+Anal. 20 (1983) 345), with the cycle as right preconditioner: the residual never grows, and the preconditioner may
+change from step to step.
 """
 
 from __future__ import annotations

@@ -159,7 +159,12 @@ class Multigrid:
         if isinstance(weights, Varying) and self._join is not None:
             join = self._join.run
             weights = Varying(tuple(map(join, weights.lower)), tuple(map(join, weights.upper)), join(weights.centre))
-        self._spread.set(weights, sigma, self.singular)
+        if isinstance(self._spread, VaryingSpread):
+            assert isinstance(weights, Varying)
+            self._spread.set(weights, sigma, self.singular)
+        else:
+            assert isinstance(weights, Constant)
+            self._spread.set(weights, sigma, self.singular)
 
     def update(self, star: Star) -> None:
         """Take up other weights of the same form."""
@@ -186,22 +191,18 @@ class Multigrid:
             without its mean.
         """
         start = time.perf_counter()
-        options = self.options
         right, x = self._whole(f), self._whole(u, guess)
         mean = self._mean(right) if self.singular else 0.0
-        goal = Goal(rtol, atol, options.max_iterations, options.acceleration is not None)
-        method = self.method
-        if options.acceleration:
-            history = History(0.0, [1.0], "slow")
-        else:
-            self._machine.take(right, x, mean)
-            if guess:
-                self._machine.solution.put(x)
-            history = self._plain(right, guess, goal)
-            self._machine.solution.get(x)
-        if history.reason in ("slow", "diverged") and options.acceleration is not False:
+        goal = Goal(rtol, atol, self.options.max_iterations, self.options.acceleration is not None)
+        method, history = self.method, History(0.0, [1.0], "slow")
+        if not self.options.acceleration:
+            history = self._plain(right, x, mean, guess, goal)
+        if history.reason in ("slow", "diverged") and self.options.acceleration is not False:
             method = f"orthomin with {method}"
-            history = self._accelerated(right - mean if mean else right, x, guess, goal, history)
+            if history.residuals[-1] > history.residuals[0] or not (guess or history.goal):
+                # What the cycles made is worse than nothing.
+                x.fill(0.0)
+            history = self._accelerated(right - mean if mean else right, x, goal, history)
         if self.singular:
             x -= self._mean(x)
         self._back(x, u)
@@ -210,17 +211,20 @@ class Multigrid:
         ok = history.reason == "tolerance reached"
         return Outcome(method, ok, history.reason, len(residuals) - 1, residuals, took)
 
-    def _plain(self, f: Values, guess: bool, goal: Goal) -> History:
+    def _plain(self, f: Values, x: Values, mean: float, guess: bool, goal: Goal) -> History:
+        machine = self._machine
+        machine.take(f, x, mean)
+        if guess:
+            machine.solution.put(x)
         if self.options.precision == "double" and len(self.levels) > 1:
-            return direct(self._machine, f, guess, goal)
-        return mixed(self._machine, f, guess, goal, self._inner)
+            history = direct(machine, f, guess, goal)
+        else:
+            history = mixed(machine, f, guess, goal, self._inner)
+        machine.solution.get(x)
+        return history
 
-    def _accelerated(self, f: Values, x: Values, guess: bool, goal: Goal, before: History) -> History:
+    def _accelerated(self, f: Values, x: Values, goal: Goal, before: History) -> History:
         right = math.sqrt(self._machine.dot(f, f))
-        if before.reason == "diverged" or before.residuals[-1] > before.residuals[0] or len(before.residuals) == 1:
-            # What the cycles made is worse than nothing.
-            if not (guess and len(before.residuals) == 1):
-                x.fill(0.0)
         history = orthomin(self._machine, f, x, right, Goal(goal.rtol, goal.atol, goal.limit, True))
         if len(before.residuals) > 1:
             history.residuals = before.residuals + history.residuals[1:]
@@ -278,7 +282,8 @@ class Multigrid:
     def _mean(self, values: Values) -> float:
         """Mean over the volume."""
         sums, total = values, 1.0
-        for axis, (lo, hi) in zip(reversed(self.levels[0].axes), reversed(list(zip(*self.levels[0].box, strict=True))), strict=True):
+        level = self.levels[0]
+        for axis, lo, hi in reversed(list(zip(level.axes, *level.box, strict=True))):
             sums = sums @ volumes(axis)[lo:hi]
             total *= float(volumes(axis).sum())
         return self._machine.total(float(sums)) / total

@@ -109,7 +109,13 @@ def constants() -> str:
     lines += [f"IN_{name} = {getattr(fields, name)}" for name in ("PASS", "COPY", "DIRECT")]
     lines += [f"BY_{name} = {getattr(fields, name)}" for name in ("NESTED", "TABLE", "SAME")]
     lines += [f"SCALE_{name} = {number}" for number, name in enumerate(fields.SCALARS)]
-    lines += [f"RING = {fields.RING}", f"MARGIN = {fields.MARGIN}", f"WIDTH = {fields.LEVEL_WIDTH}", f"TAPS = {TAPS}", "AHEAD = 4"]
+    lines += [
+        f"RING = {fields.RING}",
+        f"MARGIN = {fields.MARGIN}",
+        f"WIDTH = {fields.LEVEL_WIDTH}",
+        f"TAPS = {TAPS}",
+        "AHEAD = 4",
+    ]
     return "\n".join([*lines, "LINE = 64 // np.dtype(T).itemsize"])
 
 

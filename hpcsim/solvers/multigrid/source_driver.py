@@ -62,13 +62,18 @@ def _poly_stage(form: Form) -> str:
     return f"""\
 @njit(**OPTIONS)
 def poly_stage(op, alpha, beta, {_PLANE}):
-    kind, red, black = (0, 0, 1) if op >= 0 else (1, 1, 0)
+    # Variables, for Numba would compile a function anew for every literal.
+    kind, red, black, none = (0, 0, 1, 0.0) if op >= 0 else (1, 1, 0, 1.0)
     if op == OP_POLYU0:
         relax_plane(kind, T(alpha), A, B, FA, W, g, t, o, red, z, strips, row, col)
         relax_plane(kind, T(alpha), B, A, FB, W, g, t, o, black, z, strips, row, col)
+        relax_plane(kind, T(none), PA, PB, FA, W, g, t, o, red, z, strips, row, col)
+        relax_plane(kind, T(none), PB, PA, FB, W, g, t, o, black, z, strips, row, col)
     elif op == OP_POLYV0:
         relax_plane(kind, T(alpha), PA, PB, FA, W, g, t, o, red, z, strips, row, col)
         relax_plane(kind, T(alpha), PB, PA, FB, W, g, t, o, black, z, strips, row, col)
+        relax_plane(kind, T(none), A, B, FA, W, g, t, o, red, z, strips, row, col)
+        relax_plane(kind, T(none), B, A, FB, W, g, t, o, black, z, strips, row, col)
     elif op == OP_POLYU:
         poly_plane(T(alpha), T(beta), A, PA, PB, FA, W, g, t, o, red, z, strips, row, col)
         poly_plane(T(alpha), T(beta), B, PB, PA, FB, W, g, t, o, black, z, strips, row, col)

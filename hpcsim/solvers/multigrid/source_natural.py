@@ -1,4 +1,4 @@
-"""Source of the loops over arrays in natural order: right side and solution of the finest level, in double precision."""
+"""Source of the loops over arrays in natural order: right side and solution of the finest level, double precision."""
 
 from __future__ import annotations
 

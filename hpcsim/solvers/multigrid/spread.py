@@ -99,9 +99,7 @@ class VaryingSpread:
         Whether the coarsest level has an inverse.
     """
 
-    def __init__(
-        self, context: Context, engine: Engine, everyone: Sequence[Sequence[Level]], dense: bool
-    ) -> None:
+    def __init__(self, context: Context, engine: Engine, everyone: Sequence[Sequence[Level]], dense: bool) -> None:
         self._engine, self._levels, self._dense = engine, engine.levels, dense
         self._down = [Coarsening(context, a, b) for a, b in zip(self._levels, self._levels[1:], strict=False)]
         self._halos: list[Halo | None] = []
@@ -151,9 +149,7 @@ class VaryingSpread:
             for colour in range(2):
                 start = (2 * place + colour) * length
                 colours.append(engine.weights[start : start + length])
-            red, black = (
-                pool[base : base + level.room].reshape(*level.total, level.pitch)[inside] for pool in colours
-            )
+            red, black = (pool[base : base + level.room].reshape(*level.total, level.pitch)[inside] for pool in colours)
             both = np.minimum(even, odd)
             red[..., :both] = np.where(swapped, values[..., 1::2], values[..., 0 : 2 * both : 2])
             black[..., :both] = np.where(swapped, values[..., 0 : 2 * both : 2], values[..., 1::2])

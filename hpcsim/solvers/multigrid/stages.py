@@ -18,7 +18,7 @@ _READS = {
 _WRITES = {
     "LOAD": "F", "START": "U", "FRESH": "U", "RELAX0": "U", "RELAX1": "U", "RESTRICT": "", "INJECT": "",
     "CORRECT": "U", "ASSIGN": "U", "ADD": "X", "SET": "X", "RESIDUAL": "F", "OPERATE": "",
-    "POLYU0": "U", "POLYV0": "P", "POLYU": "U", "POLYV": "P", "TAKE": "U",
+    "POLYU0": "UP", "POLYV0": "UP", "POLYU": "U", "POLYV": "P", "TAKE": "U",
 }  # fmt: skip
 # Stages whose other end is an array without ghosts.
 _OWN_ROWS = {"LOAD", "RESIDUAL", "OPERATE"}

@@ -105,7 +105,12 @@ def tile_edges(level: Level, lag: int, bytes_per_site: int) -> list[int]:
 
 
 def strip_rows(
-    level: Level, stages: Sequence[Stage], lags: Sequence[int], reach: Sequence[int], threads: int, target: Target | None
+    level: Level,
+    stages: Sequence[Stage],
+    lags: Sequence[int],
+    reach: Sequence[int],
+    threads: int,
+    target: Target | None,
 ) -> Strips:
     """The table of strips of a pass.
 

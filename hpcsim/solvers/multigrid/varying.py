@@ -160,9 +160,7 @@ def _ends(faces: Values, axis: int) -> tuple[Values, Values]:
     return np.take(faces, range(n - 1), axis), np.take(faces, range(1, n), axis)
 
 
-def _faces(
-    lower: Values, upper: Values, axis: int, along: Axis, lo: int, hi: int
-) -> tuple[Values, Values | None, int]:
+def _faces(lower: Values, upper: Values, axis: int, along: Axis, lo: int, hi: int) -> tuple[Values, Values | None, int]:
     """Even and odd part of the weights of the faces between the sites lo..hi, with those at walls; first face."""
     below, above = np.moveaxis(upper, axis, 0)[:-1], np.moveaxis(lower, axis, 0)[1:]
     even, odd = 0.5 * (below + above), 0.5 * (below - above)

@@ -124,6 +124,26 @@ def test_the_step_is_bounded_by_the_rest_alone() -> None:
         Simulation(Lattice([8]), model, integrator="exponential_modes", dt=1.1, backend="numpy")
 
 
+def test_traffic_of_transforms_is_not_made_up() -> None:
+    """PERF-01: no memory traffic is claimed for a step whose transforms nobody counted."""
+    model = Model({"dt(u)": "laplacian(u) - u**3"})
+    for integrator, known in (("exponential_modes", False), ("crank_nicolson", False), ("rk4", True)):
+        run = Simulation(Lattice([8]), model, integrator=integrator, dt=0.1, backend="numpy")
+        assert (run.program.bytes_per_cell_step > 0) is known
+
+
+def test_threads_do_not_matter() -> None:
+    """PET: the same values to rounding with several threads."""
+    model = Model({"dt(u)": "laplacian(u) - u + noise()"})
+    ends = []
+    for threads in (1, 2):
+        run = Simulation(
+            Lattice([12, 10, 8]), model, integrator="exponential_modes", dt=0.5, threads=threads, backend="numpy"
+        )
+        ends.append(np.array(run.run(steps=5)["u"]))
+    assert np.abs(ends[0] - ends[1]).max() <= 1e-13 * np.abs(ends[0]).max()
+
+
 def test_constraints_are_solved_for_the_rest() -> None:
     """ENG-08: a field that follows from the others is taken at the start of the step, as all of the rest."""
     model = Model({"dt(u)": "laplacian(u) - phi", "solve(phi)": "2*phi - u"})

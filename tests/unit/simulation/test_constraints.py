@@ -89,10 +89,11 @@ def test_mutual_constraints_are_solved_together() -> None:
     assert np.abs(simulation["b"] - simulation["u"] / 3).max() <= 1e-14
 
 
-def test_restart_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["krylov", "fft", "multigrid"])
+def test_restart_goes_on_with_the_same_bits(tmp_path: Path, method: str) -> None:
     """ERS: a run with an elliptic constraint that is cut in two gives the digests of the whole run."""
     equations = {"dt(u)": "0.1*laplacian(u) - d(phi, x)", "solve(phi)": "laplacian(phi) - phi - u"}
-    case = config(equations, solver={"method": "krylov"})
+    case = config(equations, solver={"method": method})
     whole = ran(case).digests()
     first = build(case, Context.serial())
     first.advance(3)

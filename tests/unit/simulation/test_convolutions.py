@@ -188,15 +188,19 @@ def test_what_nothing_moves_is_found_once(ran: Any, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("table", ["equations", "convolutions"])
 def test_the_step_size_sees_what_follows_from_the_initial_values(ran: Any, table: str) -> None:
-    """F-17: a coefficient by a constraint or a convolution bounds the step as the same formula does."""
-    given = {"equations": {"solve(v)": "v - 1 - u**2"}, "convolutions": {"v": {"source": "1 + u**2", "kernel": IDENTITY}}}
+    """ENG-08: a coefficient by a constraint or a convolution bounds the step as the same values given by hand do."""
+    given = {
+        "equations": {"solve(v)": "v - 1 - u**2"},
+        "convolutions": {"v": {"source": "1 + u**2", "kernel": IDENTITY}},
+    }
     equations = {"dt(u)": "v*laplacian(u)"}
     own = {**equations, **given["equations"]} if table == "equations" else equations
     integrals = given["convolutions"] if table == "convolutions" else {}
     run = {"dt": None, "integrator": "rk4", "steps": 0}
     found = ran(config(own, integrals, run=run))
-    wanted = ran(config({"dt(u)": "(1 + u**2)*laplacian(u)"}, {}, "u", run=run))
-    assert found.limit < 0.5
+    values = "1 + (sin(2*pi*x/16)*cos(2*pi*y/12) + 0.1*x)**2"
+    wanted = ran(config(equations, {}, run=run, initial={"v": values}))
+    assert found.limit < 0.3
     assert found.limit == pytest.approx(wanted.limit, rel=1e-12)
 
 
@@ -264,6 +268,8 @@ def test_stages_share_the_kernels(ran: Any) -> None:
     simulation = ran(config(SPLIT, SAME, run={"integrator": "rk4"}))
     assert len(simulation.solves.made) > 2
     assert len(simulation.solves._convolutions._made) == 1
+    record = simulation.solves.record()["v"]
+    assert (record["reason"], record["solves"]) == ("1 source(s), 1 component(s) padded", 1 + 6 * 4 + 1)
 
 
 def test_restart_goes_on_with_the_same_bits(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_solution_is_the_dense_one(solver: str, name: str, wall: str, centring: 
     """ENG-11, PETSC: within 10 x rtol of the dense solution; up to a constant where one is free."""
     with trial({"u": SCALAR[name]}, WALLS[wall], (16, 12), centring, parameters=K, method=solver) as case:
         if solver == "multigrid" and skew_and_free(case.equations):
-            with pytest.raises(ConfigError, match='flux form, or use'):
+            with pytest.raises(ConfigError, match="flux form, or use"):
                 LINEAR_SOLVERS.get(solver)(case.equations)
             return
         b = case.right_side()
