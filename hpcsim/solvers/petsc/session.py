@@ -29,6 +29,17 @@ class Session:
     def __init__(self, context: Context, options: Mapping[str, Any], solvers: Sequence[str]) -> None:
         self._context, self._options, self._solvers = context, dict(options), tuple(solvers)
 
+    def mentions(self, solver: str) -> tuple[str, ...]:
+        """Options that are meant for a solver: those with its prefix, and those without any."""
+        others = tuple(f"{name}_" for name in self._solvers if name != solver)
+        names = [name for name, _ in flatten(self._options)]
+        return tuple(name for name in names if name.startswith(f"{solver}_") or not name.startswith(others))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the run has one solver only."""
+        return len(self._solvers) == 1
+
     @cached_property
     def library(self) -> Library:
         """PETSc; collective at first use.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -106,3 +107,21 @@ def test_a_nonlinear_solve_without_a_solution() -> None:
     assert "[initial] values of phi" in said and "solver.phi.newton_iterations" in said
     said = failed({"dt(u)": "laplacian(u) + 40*exp(u)"}, {"newton_iterations": 2}, dt=5.0, integrator="backward_euler")
     assert "smaller run.dt" in said and "solver.step.newton_iterations" in said
+
+
+@pytest.mark.parametrize(
+    ("method", "petsc", "said"),
+    [
+        ("fft", {"phi_ksp_type": "cg"}, "petsc.phi_ksp_type: no effect: 'phi' is solved by fft"),
+        ("krylov", {"ksp_type": "cg"}, "petsc.ksp_type: no effect: 'phi' is solved by krylov"),
+        ("auto", {"ksp_tpye": "cg"}, "did you mean -ksp_type?"),
+    ],
+)
+def test_options_of_petsc_never_go_unused(method: str, petsc: dict[str, str], said: str) -> None:
+    """F-44, need 25: an option that nobody reads is an error; options make auto take PETSc."""
+    document = {
+        "lattice": {"shape": [8, 8], "boundary": "dirichlet"}, "model": {"name": "poisson", "parameters": {"source": 1.0}},
+        "solver": {"method": method}, "petsc": petsc,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        build(from_mapping(document), Context.serial())
