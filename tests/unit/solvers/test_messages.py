@@ -120,8 +120,8 @@ def test_a_nonlinear_solve_without_a_solution() -> None:
 def test_options_of_petsc_never_go_unused(method: str, petsc: dict[str, str], said: str) -> None:
     """F-44, need 25: an option that nobody reads is an error; options make auto take PETSc."""
     document = {
-        "lattice": {"shape": [8, 8], "boundary": "dirichlet"}, "model": {"name": "poisson", "parameters": {"source": 1.0}},
-        "solver": {"method": method}, "petsc": petsc,
+        "lattice": {"shape": [8, 8], "boundary": "dirichlet"}, "solver": {"method": method}, "petsc": petsc,
+        "model": {"name": "poisson", "parameters": {"source": 1.0}},
     }  # fmt: skip
     with pytest.raises(ConfigError, match=re.escape(said)):
         build(from_mapping(document), Context.serial())
