@@ -10,7 +10,7 @@ ARGUMENTS = "code, ops, strips, runs, g, nt, t, par, A, B, FA, FB, PA, PB, W, S,
 
 def driver_text(form: Form) -> str:
     """The strip, the copies, the direct solve, the interpreter."""
-    return "\n".join([_copies(), _stage(form), _strip(form), _direct(form), _run(form)])
+    return "\n".join([_copies(), _stage(form), _strip(form), _plane_ends(form), _direct(form), _run(form)])
 
 
 def _stage(form: Form) -> str:
@@ -131,6 +131,12 @@ def strip(k, row, part, parts, {ARGUMENTS}):
                     coarse += 1
 
 
+"""
+
+
+def _plane_ends(form: Form) -> str:
+    """The last plane that a coarse plane needs, and the norm of a plane."""
+    return f"""\
 @njit(**OPTIONS)
 def last_source(g, nt, t, o, k):
     \"\"\"Last fine plane that coarse plane k takes residuals from.\"\"\"

@@ -111,6 +111,25 @@ def _site(form: Form) -> str:
     return f"d * X[i] + ({outer} + lx * low + ux * high)"
 
 
+def _weights(form: Form) -> tuple[str, tuple[str, str]]:
+    """Statements that find the weights of a row, and the weights of its two ends."""
+    if form.varying:
+        right = " + ".join(["g[o + RIGHT]", *(f"i{a} * g[o + RIGHTSTEP + {a}]" for a in range(form.outer))])
+        weights = f"    wide = U(V.size // {2 * form.outer + 3})\n    v = U({right})\n"
+        for a in range(form.outer):
+            weights += f"    l{a} = U({2 * a}) * wide\n    u{a} = U({2 * a + 1}) * wide\n"
+        weights += f"    lx = U({2 * form.outer}) * wide\n    ux = U({2 * form.outer + 1}) * wide\n"
+        weights += f"    d = U({2 * form.outer + 2}) * wide\n"
+        return weights, ("lx, ux, d", "lx, ux, d")
+    weights = "    v = U(0)\n    r = g[o + ROW]\n    d = V[r]\n"
+    for a in range(form.outer):
+        weights += f"    w{a} = g[o + WEIGHTS + {a}]\n    n{a} = g[o + TOTAL + {a}]\n"
+        weights += f"    l{a} = V[w{a} + i{a}]\n    u{a} = V[w{a} + n{a} + i{a}]\n"
+        weights += f"    d += V[w{a} + 2 * n{a} + i{a}]\n"
+    weights += "    lx = V[r + 1]\n    ux = V[r + 2]\n"
+    return weights, ("V[r + 3], V[r + 4], d + V[r + 5]", "V[r + 6], V[r + 7], d + V[r + 8]")
+
+
 def _head(form: Form) -> str:
     """The operator on one row of the solution, to scratch in natural order."""
     outer = form.each("i#")
@@ -120,22 +139,7 @@ def _head(form: Form) -> str:
         f"    up{a} = U(nt[g[o + BEFORE + {a}] + g[o + TOTAL + {a}] + i{a}])\n"
         for a in range(form.outer)
     )
-    if form.varying:
-        right = " + ".join(["g[o + RIGHT]", *(f"i{a} * g[o + RIGHTSTEP + {a}]" for a in range(form.outer))])
-        weights = f"    wide = U(V.size // {2 * form.outer + 3})\n    v = U({right})\n"
-        for a in range(form.outer):
-            weights += f"    l{a} = U({2 * a}) * wide\n    u{a} = U({2 * a + 1}) * wide\n"
-        weights += f"    lx = U({2 * form.outer}) * wide\n    ux = U({2 * form.outer + 1}) * wide\n"
-        weights += f"    d = U({2 * form.outer + 2}) * wide\n"
-        ends = ("lx, ux, d", "lx, ux, d")
-    else:
-        weights = "    v = U(0)\n    r = g[o + ROW]\n    d = V[r]\n"
-        for a in range(form.outer):
-            weights += f"    w{a} = g[o + WEIGHTS + {a}]\n    n{a} = g[o + TOTAL + {a}]\n"
-            weights += f"    l{a} = V[w{a} + i{a}]\n    u{a} = V[w{a} + n{a} + i{a}]\n"
-            weights += f"    d += V[w{a} + 2 * n{a} + i{a}]\n"
-        weights += "    lx = V[r + 1]\n    ux = V[r + 2]\n"
-        ends = ("V[r + 3], V[r + 4], d + V[r + 5]", "V[r + 6], V[r + 7], d + V[r + 8]")
+    weights, ends = _weights(form)
     given = f"{form.each('lo#, up#')}, {form.each('l#, u#')}"
     head = f"""\
     n = g[o + SITES]

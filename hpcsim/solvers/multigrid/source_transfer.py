@@ -134,6 +134,87 @@ def place_table(A, q, Y, y, nt, index, t, weight, p, m, assign):
 '''
 
 
+# What ends the sum of fine rows, and how a coarse row is made of it.
+_COARSE_ROW = '''\
+    if many == 1:
+        mix1(Y, y, S, a, wa, wide, fresh)
+    elif many == 2:
+        mix4(Y, y, S, a, b, b, b, wa, wb, T(0), T(0), wide, fresh)
+    elif many == 3:
+        mix4(Y, y, S, a, b, c, c, wa, wb, wc, T(0), wide, fresh)
+
+
+@njit(**OPTIONS)
+def restrict_row(E, O, q, n, Y, y, nt, t, g, o):
+    """A coarse row from scratch: E takes its even sites."""
+    half = g[o + HALF]
+    mode = g[o + MODE]
+    index = g[o + ROWFROM]
+    weight = g[o + ROWMEAN]
+    even = (n + 1) >> 1
+    odd = n >> 1
+    if mode == BY_SAME:
+        mix1(E, q, Y, y, T(1), even, mode == BY_SAME)
+        mix1(O, q, Y, y + U(half), T(1), odd, mode == BY_SAME)
+    elif mode == BY_TABLE:
+        gather_table(E, q, Y, y, nt, U(index), t, U(weight), 0 * n, n, even)
+        gather_table(O, q, Y, y, nt, U(index), t, U(weight), 1 + 0 * n, n, odd)
+    else:
+        # Away from the ends the taps of coarse site i are those of site 2 moved by i - 2.
+        r = weight + 2
+        a = y + U(nt[index + 2] - 2)
+        b = y + U(nt[index + 2 + n] - 2)
+        if t[r + 2 * n] == T(0):
+            gather2(E, O, q, Y, a, b, t[r], t[r + n], odd)
+        else:
+            gather3(E, O, q, Y, a, b, y + U(nt[index + 2 + 2 * n] - 2), t[r], t[r + n], t[r + 2 * n], odd)
+        for end in range(2):
+            i = 0 if end == 0 else n - 1
+            v = T(0)
+            for tap in range(TAPS):
+                v += t[weight + tap * n + i] * Y[y + U(nt[index + tap * n + i])]
+            if i & 1 == 0:
+                E[q + U(i >> 1)] = v
+            else:
+                O[q + U(i >> 1)] = v
+
+'''
+
+_SPREAD = '''\
+@njit(**OPTIONS)
+def spread(Y, y, A, B, p, q, s0, s1, b0, a0, b1, a1, m, fresh):
+    """Four rows from q on, with steps s0, s1 and weights (b0, a0) x (b1, a1); p is the parity of the first."""
+    if p:
+        spread_rows(Y, y, B, A, q, s0, s1, b0, a0, b1, a1, m, fresh)
+    else:
+        spread_rows(Y, y, A, B, q, s0, s1, b0, a0, b1, a1, m, fresh)
+
+
+@njit(**OPTIONS)
+def spread_rows(Y, y, A, B, q, s0, s1, b0, a0, b1, a1, m, fresh):
+    if a0 == T(0) and a1 == T(0):
+        spread1(Y, y, A, B, q, b0 * b1, m, fresh)
+    elif a0 == T(0) and b1 == T(0):
+        spread1(Y, y, B, A, q + s1, b0 * a1, m, fresh)
+    elif b0 == T(0) and a1 == T(0):
+        spread1(Y, y, B, A, q + s0, a0 * b1, m, fresh)
+    elif b0 == T(0) and b1 == T(0):
+        spread1(Y, y, A, B, q + s0 + s1, a0 * a1, m, fresh)
+    elif a0 == T(0):
+        spread2(Y, y, A, B, q, q + s1, b0 * b1, b0 * a1, m, fresh)
+    elif b0 == T(0):
+        spread2(Y, y, B, A, q + s0, q + s0 + s1, a0 * b1, a0 * a1, m, fresh)
+    elif a1 == T(0):
+        spread2(Y, y, A, B, q, q + s0, b0 * b1, a0 * b1, m, fresh)
+    elif b1 == T(0):
+        spread2(Y, y, B, A, q + s1, q + s0 + s1, b0 * a1, a0 * a1, m, fresh)
+    else:
+        spread4(Y, y, A, B, q, q + s1, q + s0, q + s0 + s1, b0 * b1, b0 * a1, a0 * b1, a0 * a1, m, fresh)
+
+
+'''
+
+
 def transfer_text(form: Form) -> str:
     """Rows, then planes."""
     return "\n".join([_ROWS, _restrict_row(form), _restrict_plane(form), _correct_row(form), _correct_plane(form)])
@@ -181,53 +262,7 @@ if many == 4:
     many = 0
 """
     text += "".join(f"{indent}{line}\n" for line in body.strip().split("\n"))
-    return (
-        text
-        + """\
-    if many == 1:
-        mix1(Y, y, S, a, wa, wide, fresh)
-    elif many == 2:
-        mix4(Y, y, S, a, b, b, b, wa, wb, T(0), T(0), wide, fresh)
-    elif many == 3:
-        mix4(Y, y, S, a, b, c, c, wa, wb, wc, T(0), wide, fresh)
-
-
-@njit(**OPTIONS)
-def restrict_row(E, O, q, n, Y, y, nt, t, g, o):
-    \"\"\"A coarse row from scratch: E takes its even sites.\"\"\"
-    half = g[o + HALF]
-    mode = g[o + MODE]
-    index = g[o + ROWFROM]
-    weight = g[o + ROWMEAN]
-    even = (n + 1) >> 1
-    odd = n >> 1
-    if mode == BY_SAME:
-        mix1(E, q, Y, y, T(1), even, mode == BY_SAME)
-        mix1(O, q, Y, y + U(half), T(1), odd, mode == BY_SAME)
-    elif mode == BY_TABLE:
-        gather_table(E, q, Y, y, nt, U(index), t, U(weight), 0 * n, n, even)
-        gather_table(O, q, Y, y, nt, U(index), t, U(weight), 1 + 0 * n, n, odd)
-    else:
-        # Away from the ends the taps of coarse site i are those of site 2 moved by i - 2.
-        r = weight + 2
-        a = y + U(nt[index + 2] - 2)
-        b = y + U(nt[index + 2 + n] - 2)
-        if t[r + 2 * n] == T(0):
-            gather2(E, O, q, Y, a, b, t[r], t[r + n], odd)
-        else:
-            gather3(E, O, q, Y, a, b, y + U(nt[index + 2 + 2 * n] - 2), t[r], t[r + n], t[r + 2 * n], odd)
-        for end in range(2):
-            i = 0 if end == 0 else n - 1
-            v = T(0)
-            for tap in range(TAPS):
-                v += t[weight + tap * n + i] * Y[y + U(nt[index + tap * n + i])]
-            if i & 1 == 0:
-                E[q + U(i >> 1)] = v
-            else:
-                O[q + U(i >> 1)] = v
-
-"""
-    )
+    return text + _COARSE_ROW
 
 
 def _restrict_plane(form: Form) -> str:
@@ -315,42 +350,11 @@ correct_half(B, q, 1 - p, (n + p) >> 1, Y, y, nt, t, g, o, assign)
 """
     steps = "".join(f"    c{a} = U(g[oc + STEP + {a}])\n" for a in range(form.outer))
     loops = form.rows("    ", "strips[row, col + 2 * #], strips[row, col + 2 * # + 1]", body)
-    return f'''\
-@njit(**OPTIONS)
-def spread(Y, y, A, B, p, q, s0, s1, b0, a0, b1, a1, m, fresh):
-    """Four rows from q on, with steps s0, s1 and weights (b0, a0) x (b1, a1); p is the parity of the first."""
-    if p:
-        spread_rows(Y, y, B, A, q, s0, s1, b0, a0, b1, a1, m, fresh)
-    else:
-        spread_rows(Y, y, A, B, q, s0, s1, b0, a0, b1, a1, m, fresh)
-
-
-@njit(**OPTIONS)
-def spread_rows(Y, y, A, B, q, s0, s1, b0, a0, b1, a1, m, fresh):
-    if a0 == T(0) and a1 == T(0):
-        spread1(Y, y, A, B, q, b0 * b1, m, fresh)
-    elif a0 == T(0) and b1 == T(0):
-        spread1(Y, y, B, A, q + s1, b0 * a1, m, fresh)
-    elif b0 == T(0) and a1 == T(0):
-        spread1(Y, y, B, A, q + s0, a0 * b1, m, fresh)
-    elif b0 == T(0) and b1 == T(0):
-        spread1(Y, y, A, B, q + s0 + s1, a0 * a1, m, fresh)
-    elif a0 == T(0):
-        spread2(Y, y, A, B, q, q + s1, b0 * b1, b0 * a1, m, fresh)
-    elif b0 == T(0):
-        spread2(Y, y, B, A, q + s0, q + s0 + s1, a0 * b1, a0 * a1, m, fresh)
-    elif a1 == T(0):
-        spread2(Y, y, A, B, q, q + s0, b0 * b1, a0 * b1, m, fresh)
-    elif b1 == T(0):
-        spread2(Y, y, B, A, q + s1, q + s0 + s1, b0 * a1, a0 * a1, m, fresh)
-    else:
-        spread4(Y, y, A, B, q, q + s1, q + s0, q + s0 + s1, b0 * b1, b0 * a1, a0 * b1, a0 * a1, m, fresh)
-
-
-@njit(**OPTIONS)
+    return f"""\
+{_SPREAD}@njit(**OPTIONS)
 def correct_plane(assign, A, B, Y, y, g, nt, t, o, oc, z, strips, row, col):
     n = g[o + SITES]
     nc = g[oc + SITES]
     m = (nc + 1) >> 1
 {steps}{loops}
-'''
+"""

@@ -72,7 +72,7 @@ def face_taps(transfer: Transfer, index: Indices) -> Taps:
     --------
     >>> taps = face_taps(Transfer(Axis(7, 0.5, False, None), Axis(4, 0.875, False, None)), np.array([0, 1]))
     >>> taps.index.tolist(), taps.weight.tolist()
-    ([[0, 1], [1, 2]], [[1.0, 0.0], [0.25, 0.75]])
+    ([[0, 0], [1, 2]], [[1.0, 0.0], [0.25, 0.75]])
     """
     if transfer.same:
         return Taps(index[:, None].copy(), np.ones((len(index), 1)))
