@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,13 +59,16 @@ def test_every_register_of_a_solver_is_foreseen(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fft", "krylov", "petsc"])
-def test_peak_is_foreseen(method: str) -> None:
+def test_peak_is_foreseen(method: str, tmp_path: Path) -> None:
     """The resident set of a run whose kernels are compiled already is about what was predicted; huge pages blur it."""
     document = json.dumps(config(method, 96).to_mapping())
+    environment = {**os.environ, "HPCSIM_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     # The first process compiles, which takes memory of its own.
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", PEAK, document], capture_output=True, text=True, check=True)
-    assert 0.6 <= float(done.stdout) <= 1.4
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, document], env=environment, capture_output=True, text=True, check=True
+        )
+    assert 0.5 <= float(done.stdout) <= 1.5
 
 
 @pytest.mark.parametrize(
