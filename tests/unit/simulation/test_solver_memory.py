@@ -23,7 +23,8 @@ TEXTS = {
     "pointwise": "2*phi + k*phi - rho",
 }  # fmt: skip
 PEAK = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 from hpcsim.comm.context import Context
 from hpcsim.config.load import from_mapping
 from hpcsim.simulation.build import assemble
@@ -33,7 +34,9 @@ from hpcsim.simulation.memory import predict
 case = make_case(from_mapping(json.loads(sys.argv[1])))
 need = predict(case, case_layout(case, 1))
 assemble(case, Context.serial()).quantities()
-print(need.peak / (1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+# The figure of getrusage would count the process that started this one.
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+print(need.peak / (1024 * int(peak[1])))
 """
 
 
