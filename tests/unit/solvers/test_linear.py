@@ -66,7 +66,10 @@ def test_solution_is_the_dense_one(solver: str, name: str, wall: str, centring: 
         difference = x - exact
         if free:
             difference -= difference.mean()
-        assert np.abs(difference).max() <= (1e5 if rtol > 1e-10 else 1e3) * rtol * np.abs(exact - exact.mean() * free).max()
+        assert (
+            np.abs(difference).max()
+            <= (1e5 if rtol > 1e-10 else 1e3) * rtol * np.abs(exact - exact.mean() * free).max()
+        )
 
 
 def null_of(matrix: np.ndarray) -> np.ndarray:
